@@ -1,0 +1,3 @@
+"""The place of Patter's phone tool for LangChain agents, which is not written yet."""
+
+__all__: list[str] = []
