@@ -1,0 +1,388 @@
+"""One telephone call, from the dial to the envelope: owns the deadline, the outcome and the teardown."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import anyio
+
+from patter.agent import Agent
+from patter.call.conversation import Conversation
+from patter.call.greeting import Greeting
+from patter.call.meter import Meter
+from patter.call.mouth import Tap
+from patter.call.outcome import ending_of_dial, ending_of_error, ending_of_status
+from patter.call.prices import Prices
+from patter.call.prompt import MACHINE, system_prompt
+from patter.call.report import CallFacts, build_result
+from patter.call.toolbox import CallTools
+from patter.call.transcript import Transcript
+from patter.call.turn import Recital
+from patter.carriers.base import CallUpdate, Carrier, CarrierStatus, DialOrder, Line, LineStart
+from patter.envelope import CallError, CallResult, Ending, EndReason
+from patter.errors import CarrierError, LineError
+from patter.voice.base import Ears, Voice
+
+__all__ = ["Addresses", "Call", "CallRequest", "EventSink"]
+
+EventSink = Callable[[dict[str, Any]], None]
+"""Takes progress events: JSON-able dicts with at least ``type``, ``call_id`` and ``at_s`` since the dial."""
+
+_FLUSH_S = 1.0
+_STOP_GRACE_S = 1.0
+"""The line's own goodbye may come a little after the carrier's status."""
+_RING_GRACE_S = 5.0
+_LOOK_EVERY_S = 0.5
+
+
+class Addresses(Protocol):
+    """Where the carrier finds us, by our name of the call."""
+
+    def status(self, ref: str) -> str: ...
+    def machine(self, ref: str) -> str: ...
+    def media(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRequest:
+    """What the host asked for, checked. ``ref`` is our name of the call until the carrier has one."""
+
+    ref: str
+    to: str
+    from_number: str
+    agent: Agent
+    goal: str | None
+    first_message: str | None
+    max_duration_s: int
+
+
+class Call:
+    """Runs once. `report` and `join` bring facts from outside; `end` asks it to stop."""
+
+    def __init__(
+        self,
+        request: CallRequest,
+        *,
+        carrier: Carrier,
+        addresses: Addresses,
+        prices: Prices,
+        dial_lock: anyio.Lock,
+        on_event: EventSink | None = None,
+        tap: Tap | None = None,
+    ) -> None:
+        self.request = request
+        self.result: CallResult | None = None
+        self.over = anyio.Event()
+        """Set when the envelope is there."""
+        self.doubtful = False
+        """True if the carrier may hold a call that we know nothing of."""
+        self._agent = request.agent
+        self._timing = request.agent.timing
+        self._carrier = carrier
+        self._addresses = addresses
+        self._prices = prices
+        self._dial_lock = dial_lock
+        self._on_event = on_event
+        self._tap = tap
+        self._token: str | None = secrets.token_urlsafe(24)
+        self._facts = CallFacts(started_at=datetime.now(UTC), dialled=anyio.current_time())
+        self._meter = Meter()
+        self._transcript = Transcript()
+        self._tools = CallTools(
+            request.agent.tools,
+            transcript=self._transcript,
+            timeout_s=self._timing.tool_timeout_s,
+            context={"call_id": self.call_id, "caller": request.from_number, "callee": request.to},
+            emit=self.emit,
+        )
+        self._conversation: Conversation | None = None
+        self._line: Line | None = None
+        self._opening: anyio.CancelScope | None = None
+        self._settled = False
+        self._known, self._answered, self._joined = anyio.Event(), anyio.Event(), anyio.Event()
+        self._final, self._ended, self._released = anyio.Event(), anyio.Event(), anyio.Event()
+
+    @property
+    def call_id(self) -> str:
+        """The carrier's id once it is known, and before that a name of our own."""
+        return self._facts.carrier_id or f"local_{self.request.ref}"
+
+    async def run(self) -> CallResult:
+        """Place the call and stay until it is over. Cancelling hangs up and settles, then re-raises."""
+        try:
+            async with anyio.create_task_group() as watchers:
+                watchers.start_soon(self._watch_final)
+                await self._dial(watchers)
+                if not self._ended.is_set():
+                    await self._live()
+                watchers.cancel_scope.cancel()
+        except Exception as error:  # the boundary of a call: whatever broke, the host gets an envelope
+            self.end(ending_of_error(error))
+        finally:
+            self.end(Ending(EndReason.CANCELED))
+            with anyio.CancelScope(shield=True):
+                await self._settle()
+            self.result = self._envelope()
+            self.over.set()
+            self.emit("ended", status=self.result.status, end_reason=str(self._facts.ending.reason))
+        return self.result
+
+    # --- facts from outside --------------------------------------------------------------------
+
+    def report(self, update: CallUpdate) -> None:
+        """The carrier reports. Facts of another call, and anything after the last word, change nothing."""
+        facts = self._facts
+        if not self._knows(update.carrier_id):
+            return
+        if update.answered_by and facts.answered_by is None:
+            facts.answered_by = update.answered_by
+            self.emit("answered_by", answered_by=update.answered_by)
+            if facts.machine:
+                self._transcript.note(MACHINE)
+        status = update.status
+        if status is None or self._final.is_set():
+            return
+        facts.carrier_status = status
+        if status is CarrierStatus.RINGING:
+            self.emit("ringing")
+        elif status is CarrierStatus.IN_PROGRESS:
+            self._answer()
+        elif status.final:
+            self._final.set()
+            talking = self._joined.is_set() and status is CarrierStatus.COMPLETED
+            if not talking:
+                self.end(ending_of_status(status, sip_code=update.sip_code))
+
+    async def join(self, start: LineStart, line: Line) -> None:
+        """A media socket wants to be this call's line. Returns when the call needs it no more.
+
+        Raises:
+            LineError: it does not hold the call's token, which serves once.
+        """
+        token = start.parameters.get("token", "")
+        known = self._token is not None and secrets.compare_digest(token.encode(), self._token.encode())
+        if not known or self._ended.is_set() or not self._knows(start.carrier_id):
+            raise LineError("the media socket does not hold this call's token")
+        self._token = None
+        self._line = line
+        self._answer()
+        self._joined.set()
+        await self._released.wait()
+
+    def end(self, ending: Ending) -> None:
+        """End the call. The first ending counts."""
+        if self._ended.is_set():
+            return
+        self._facts.ending = ending
+        self._facts.ended = anyio.current_time()
+        self._ended.set()
+        if self._opening is not None:
+            self._opening.cancel()
+
+    def hang_up(self) -> None:
+        """The host ends the call."""
+        answered = self._facts.answered is not None
+        self.end(Ending(EndReason.AGENT_HANGUP if answered else EndReason.CANCELED))
+
+    def emit(self, type_: str, **data: Any) -> None:
+        """Send a progress event. What the host's callback raises does not reach the call."""
+        if self._on_event is None:
+            return
+        at_s = round(anyio.current_time() - self._facts.dialled, 3)
+        self._on_event({"type": type_, "call_id": self.call_id, "at_s": at_s} | data)
+
+    def _knows(self, carrier_id: str) -> bool:
+        if self._facts.carrier_id is None:
+            self._facts.carrier_id = carrier_id
+            self._known.set()
+        return self._facts.carrier_id == carrier_id
+
+    def _answer(self) -> None:
+        if self._facts.answered is None:
+            self._facts.answered = anyio.current_time()
+            self._answered.set()
+            self.emit("answered")
+
+    # --- dialling ------------------------------------------------------------------------------
+
+    async def _dial(self, watchers: anyio.abc.TaskGroup) -> None:
+        request, token = self.request, self._token
+        assert token is not None
+        async with self._dial_lock:
+            self._facts.dialled = anyio.current_time()
+            for watcher in (self._watch_deadline, self._watch_ringing, self._watch_media):
+                watchers.start_soon(watcher)
+            self.emit("dialing", to=request.to)
+            order = DialOrder(
+                ref=request.ref,
+                to=request.to,
+                from_number=request.from_number,
+                token=token,
+                status_url=self._addresses.status(request.ref),
+                machine_url=self._addresses.machine(request.ref),
+                media_url=self._addresses.media(),
+                ring_timeout_s=self._timing.ring_s,
+                time_limit_s=request.max_duration_s + 30,
+            )
+            # A create request that was sent is waited for: its answer says what there is to hang up.
+            with anyio.CancelScope(shield=True):
+                try:
+                    self._knows(await self._carrier.dial(order))
+                except CarrierError as error:
+                    if error.doubtful:
+                        await self._reconcile(order, error)
+                    else:
+                        self.end(ending_of_dial(error))
+
+    async def _reconcile(self, order: DialOrder, error: CarrierError) -> None:
+        """Find out whether a dial of unknown outcome was carried out. It is never repeated."""
+        with anyio.move_on_after(self._timing.reconcile_s):
+            while not self._known.is_set():
+                with anyio.move_on_after(_LOOK_EVERY_S):
+                    await self._known.wait()
+                if not self._known.is_set() and (found := await self._look_for(order)):
+                    self._knows(found)
+        if not self._known.is_set():
+            self.doubtful = True
+            self.end(ending_of_dial(error))
+
+    async def _look_for(self, order: DialOrder) -> str | None:
+        try:
+            return await self._carrier.find(order)
+        except CarrierError:
+            return None
+
+    # --- the live call -------------------------------------------------------------------------
+
+    async def _live(self) -> None:
+        with anyio.CancelScope() as self._opening:
+            async with self._agent.tts.open() as voice, self._agent.stt.open() as ears:
+                self._opening = None
+                try:
+                    async with anyio.create_task_group() as tasks:
+                        opening = self._prepare_opening(tasks, voice)
+                        tasks.start_soon(self._talk, ears, voice, opening)
+                        await self._ended.wait()
+                        tasks.cancel_scope.cancel()
+                finally:
+                    self.end(Ending(EndReason.CANCELED))
+                    with anyio.CancelScope(shield=True):
+                        await self._settle()
+        self._opening = None
+
+    def _prepare_opening(self, tasks: anyio.abc.TaskGroup, voice: Voice) -> Recital | None:
+        text = self.request.first_message or self._agent.first_message
+        if not text:
+            return None
+        greeting = Greeting(text)
+        tasks.start_soon(greeting.synthesise, voice, self._meter)
+        return Recital(text=text, meter=self._meter, speech=greeting)
+
+    async def _talk(self, ears: Ears, voice: Voice, opening: Recital | None) -> None:
+        await self._joined.wait()
+        assert self._line is not None
+        self._conversation = Conversation(
+            agent=self._agent,
+            system=system_prompt(instructions=self._agent.system_prompt, goal=self.request.goal),
+            line=self._line,
+            ears=ears,
+            voice=voice,
+            tools=self._tools,
+            transcript=self._transcript,
+            meter=self._meter,
+            opening=opening,
+            emit=self.emit,
+            tap=self._tap,
+        )
+        try:
+            self.end(await self._conversation.run())
+        except LineError as error:
+            # The callee may just have hung up; the carrier knows.
+            with anyio.move_on_after(self._timing.final_status_s):
+                await self._final.wait()
+            over = self._facts.carrier_status is CarrierStatus.COMPLETED
+            self.end(Ending(EndReason.USER_HANGUP) if over else ending_of_error(error))
+        except Exception as error:  # the boundary of the conversation
+            self.end(ending_of_error(error))
+
+    # --- time ----------------------------------------------------------------------------------
+
+    async def _watch_deadline(self) -> None:
+        await anyio.sleep_until(self._facts.dialled + self.request.max_duration_s)
+        self.end(Ending(EndReason.MAX_DURATION))
+
+    async def _watch_ringing(self) -> None:
+        with anyio.move_on_after(self._timing.ring_s + _RING_GRACE_S):
+            await self._answered.wait()
+            return
+        self.end(Ending(EndReason.NO_ANSWER))
+
+    async def _watch_media(self) -> None:
+        await self._answered.wait()
+        with anyio.move_on_after(self._timing.media_wait_s):
+            await self._joined.wait()
+            return
+        error = CallError(code="media_error", message="The carrier's media connection never came.")
+        self.end(Ending(EndReason.MEDIA_ERROR, error))
+
+    async def _watch_final(self) -> None:
+        await self._final.wait()
+        await anyio.sleep(_STOP_GRACE_S)
+        self.end(Ending(EndReason.USER_HANGUP))
+
+    # --- teardown ------------------------------------------------------------------------------
+
+    async def _settle(self) -> None:
+        """Hang up once, take the last words, wait for the carrier's last word. Bounded."""
+        if self._settled:
+            return
+        self._settled = True
+        with anyio.move_on_after(self._timing.settle_s):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._flush_ears)
+                tasks.start_soon(self._close_call)
+        if self._conversation is not None:
+            self._conversation.close(anyio.current_time())
+        if self._line is not None:
+            await self._line.close()
+        self._released.set()
+
+    async def _close_call(self) -> None:
+        if self._facts.carrier_id is None:
+            return
+        if self._facts.ending.reason is EndReason.USER_HANGUP:
+            with anyio.move_on_after(self._timing.final_status_s):
+                await self._final.wait()
+        if self._final.is_set():
+            return
+        try:
+            await self._carrier.hang_up(self._facts.carrier_id)
+        except CarrierError:
+            self.doubtful = True
+        with anyio.move_on_after(self._timing.final_status_s):
+            await self._final.wait()
+
+    async def _flush_ears(self) -> None:
+        if self._conversation is None:
+            return
+        try:
+            with anyio.move_on_after(_FLUSH_S):
+                await self._conversation.flush()
+        except Exception as error:  # the words are lost, the call is not
+            self._facts.flush_error = type(error).__name__
+
+    def _envelope(self) -> CallResult:
+        return build_result(
+            self.request,
+            call_id=self.call_id,
+            carrier=self._carrier.name,
+            facts=self._facts,
+            transcript=self._transcript,
+            meter=self._meter,
+            prices=self._prices,
+            tool_calls=self._tools.records,
+        )

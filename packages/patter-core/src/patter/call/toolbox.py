@@ -1,0 +1,123 @@
+"""The tools of one call: runs them beside the turns, keeps their records, knows when to hang up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from patter.call.transcript import Transcript
+from patter.envelope import CallError, Ending, EndReason, ToolCallRecord
+from patter.tools.model import Tool, ToolContext
+from patter.tools.runner import ToolOutcome, ToolRunner
+from patter.voice.base import Message, ToolCall, ToolSpec
+
+__all__ = ["CallTools"]
+
+_END_CALL = {
+    "type": "object",
+    "properties": {
+        "reason": {
+            "type": "string",
+            "enum": ["goal_reached", "goal_refused", "voicemail", "other"],
+            "description": "Why the call ends.",
+        }
+    },
+}
+
+
+class CallTools:
+    """What a turn may use. Tools run in the conversation's task group, so a barge-in does not stop them.
+
+    ``end_call`` only records the wish: the conversation finishes the goodbye and then hangs up.
+    """
+
+    def __init__(
+        self,
+        tools: Sequence[Tool],
+        *,
+        transcript: Transcript,
+        timeout_s: float,
+        context: dict[str, Any],
+        emit: Callable[..., None],
+    ) -> None:
+        self.closing = False
+        self.records: list[ToolCallRecord] = []
+        self._transcript = transcript
+        self._emit = emit
+        self._ending = Ending(EndReason.AGENT_HANGUP)
+        self._runner = ToolRunner([*tools, self._end_call()], timeout_s=timeout_s, context=context)
+        self._on_closing: Callable[[], None] = lambda: None
+        self._tasks: TaskGroup | None = None
+
+    def open(self, tasks: TaskGroup, *, on_closing: Callable[[], None]) -> None:
+        """Say where tools run, and whom to tell that the agent is closing the call."""
+        self._tasks = tasks
+        self._on_closing = on_closing
+
+    def specs(self) -> list[ToolSpec]:
+        """What the mind is offered."""
+        return self._runner.specs()
+
+    async def run(self, calls: Sequence[ToolCall]) -> list[Message]:
+        """Run them side by side; their results in the order of the calls."""
+        assert self._tasks is not None
+        self._transcript.tools(calls)
+        running = [_Running(call) for call in calls]
+        for one in running:
+            self._tasks.start_soon(self._run_one, one)
+        for one in running:
+            await one.over.wait()
+        return [Message("tool", one.output, tool_call_id=one.call.id) for one in running]
+
+    def ending(self) -> Ending:
+        """How the call ends now that the agent hangs up."""
+        return self._ending
+
+    def fail(self, error: CallError) -> None:
+        """Let the call end as failed, once what is being said was said."""
+        self.closing = True
+        self._ending = Ending(EndReason.PIPELINE_ERROR, error)
+
+    async def _run_one(self, one: _Running) -> None:
+        outcome = await self._runner.run(one.call)
+        one.output = outcome.output
+        self._transcript.tool_output(one.call.id, outcome.output)
+        self._record(outcome)
+        one.over.set()
+
+    def _record(self, outcome: ToolOutcome) -> None:
+        record = ToolCallRecord(
+            name=outcome.call.name,
+            tool_call_id=outcome.call.id,
+            is_error=outcome.is_error,
+            reason=outcome.reason,
+            duration_ms=round(outcome.duration_ms, 1),
+        )
+        self.records.append(record)
+        self._emit("tool", **record.model_dump())
+
+    def _end_call(self) -> Tool:
+        async def end_call(arguments: dict[str, Any], context: ToolContext) -> dict[str, str]:
+            if not self.closing:
+                self.closing = True
+                if arguments.get("reason") == "voicemail":
+                    self._ending = Ending(EndReason.VOICEMAIL)
+                self._on_closing()
+            return {"status": "ending"}
+
+        return Tool(
+            name="end_call",
+            description="Hang up. Say goodbye in the same answer, before you call this.",
+            parameters=_END_CALL,
+            handler=end_call,
+        )
+
+
+class _Running:
+    def __init__(self, call: ToolCall) -> None:
+        self.call = call
+        self.output = ""
+        self.over = anyio.Event()
