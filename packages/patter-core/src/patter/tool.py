@@ -1,0 +1,226 @@
+"""PatterTool: a phone as one tool, the front door for every framework."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import Any, Literal, Protocol
+
+import anyio
+
+from patter import schema
+from patter.agent import Agent
+from patter.engine import EventSink
+from patter.envelope import CallResult
+from patter.errors import ConfigError, InvalidArguments, PatterError, PhoneStopped
+from patter.phone import Patter
+from patter.policy.numbers import AllowedNumbers, check_allowed
+from patter.schema import CallArguments, check_arguments
+from patter.settings import DEFAULT_CALL_S, MAX_CALL_S, MIN_CALL_S
+
+__all__ = ["HermesRegistry", "PatterTool"]
+
+_log = logging.getLogger("patter")
+
+
+class HermesRegistry(Protocol):
+    """What `PatterTool.register_hermes` needs of Hermes's tool registry."""
+
+    def register(
+        self, *, name: str, toolset: str, schema: dict[str, Any], handler: Callable[..., Awaitable[str]]
+    ) -> Any: ...
+
+
+class PatterTool:
+    """Wraps one phone as exactly one tool.
+
+    Args:
+        phone: the phone that places the calls.
+        agent: who speaks on it: an `Agent` or ``{"stt": ..., "llm": ..., "tts": ...}``. On the local
+            network it may be left out.
+        name: the tool's name for the host's model.
+        description: what the host's model reads.
+        max_duration_sec: length of a call that names none.
+        max_concurrent_calls: more calls than this wait for their turn.
+        include_details: False leaves ``details`` out of the envelopes.
+        allowed_numbers: prefixes such as ``["+1555"]`` or a function; None allows all. A model
+            dials real phones: set it in production.
+
+    Raises:
+        ConfigError: something is missing or malformed.
+    """
+
+    def __init__(
+        self,
+        phone: Patter,
+        agent: Agent | Mapping[str, Any] | None = None,
+        *,
+        name: str = "make_phone_call",
+        description: str = schema.DESCRIPTION,
+        max_duration_sec: int = DEFAULT_CALL_S,
+        max_concurrent_calls: int = 10,
+        include_details: bool = True,
+        allowed_numbers: AllowedNumbers | None = None,
+    ) -> None:
+        if not isinstance(phone, Patter):
+            raise ConfigError("phone must be a Patter(...), or Patter.local() to try without keys.")
+        if not MIN_CALL_S <= max_duration_sec <= MAX_CALL_S:
+            raise ConfigError(f"max_duration_sec must be {MIN_CALL_S} to {MAX_CALL_S} seconds.")
+        if max_concurrent_calls < 1:
+            raise ConfigError("max_concurrent_calls must be at least 1.")
+        if isinstance(allowed_numbers, str):
+            raise ConfigError("allowed_numbers must be a list of prefixes, such as ['+1555'], or a function.")
+        self.phone = phone
+        self.agent = phone.check_agent(agent)
+        self.name = name
+        self.description = description
+        self._max_duration_sec = max_duration_sec
+        self._include_details = include_details
+        self._allowed = allowed_numbers
+        self._slots = anyio.Semaphore(max_concurrent_calls)
+        self._is_stopped = False
+
+    # --- lifetime ------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the phone. Calling it again does nothing; `execute` does it when needed."""
+        await self.phone.start()
+        self._is_stopped = False
+
+    async def stop(self) -> None:
+        """End the live calls, each with its envelope, and the phone. Further calls raise `PhoneStopped`."""
+        self._is_stopped = True
+        await self.phone.stop()
+
+    async def __aenter__(self) -> PatterTool:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await self.stop()
+
+    # --- the call ------------------------------------------------------------------------------
+
+    async def execute(
+        self,
+        args: Mapping[str, Any] | None = None,
+        /,
+        *,
+        on_event: EventSink | None = None,
+        idempotency_key: str | None = None,
+        **kwargs: Any,
+    ) -> CallResult:
+        """Place a call and wait until it is over. Cancelling hangs up.
+
+        Args:
+            args: ``{"to": ..., "goal": ..., "first_message": ..., "max_duration_sec": ...}``; the same
+                may be passed as keywords. Only ``to`` is required, and ``goal`` unless the agent has a
+                ``system_prompt``.
+            on_event: takes progress events, on this loop.
+            idempotency_key: a second use of the key gets the first one's envelope; nothing is dialled.
+
+        Returns:
+            The envelope. Busy, unanswered, failed and timed-out calls are envelopes too.
+
+        Raises:
+            InvalidArguments, ConfigError, PhoneStopped: nothing was dialled.
+        """
+        arguments = self.check(args, **kwargs)
+        return await self.phone.engine.run(lambda sink: self._execute(arguments, sink, idempotency_key), on_event)
+
+    def execute_sync(
+        self,
+        args: Mapping[str, Any] | None = None,
+        /,
+        *,
+        on_event: EventSink | None = None,
+        idempotency_key: str | None = None,
+        **kwargs: Any,
+    ) -> CallResult:
+        """`execute` for plain and threaded code; events arrive in this thread. An interrupt hangs up."""
+        arguments = self.check(args, **kwargs)
+        return self.phone.engine.run_sync(lambda sink: self._execute(arguments, sink, idempotency_key), on_event)
+
+    def check(self, args: Mapping[str, Any] | None = None, /, **kwargs: Any) -> CallArguments:
+        """The checked arguments of a call that may be placed; everything `execute` raises for, without dialling."""
+        if args is not None and not isinstance(args, Mapping):
+            problem = f"{type(args).__name__} is not an object"
+            raise InvalidArguments("arguments", problem, 'Pass {"to": "+15551234567", "goal": "..."}.')
+        if both := sorted(set(args or {}) & set(kwargs)):
+            raise InvalidArguments(both[0], "it was passed twice", "Pass it in the object or as a keyword.")
+        if self._is_stopped:
+            raise PhoneStopped("This tool was stopped. Start it again, or make a new one.")
+        arguments = check_arguments({**(args or {}), **kwargs})
+        check_allowed(arguments.to, self._allowed)
+        if arguments.goal is None and self.agent.system_prompt is None:
+            raise InvalidArguments("goal", "it is missing", "Say what the call shall achieve.")
+        return arguments
+
+    def hangup(self, call_id: str) -> bool:
+        """Hang up one call, from any thread. False if there is no such live call."""
+        return self.phone.hangup(call_id)
+
+    def hangup_all(self) -> int:
+        """Hang up every live call of the phone, from any thread; how many there were."""
+        return self.phone.hangup_all()
+
+    async def _execute(self, arguments: CallArguments, sink: EventSink | None, key: str | None) -> CallResult:
+        async with self._slots:
+            result = await self.phone.call(
+                arguments.to,
+                goal=arguments.goal,
+                first_message=arguments.first_message,
+                max_duration_s=arguments.max_duration_sec or self._max_duration_sec,
+                agent=self.agent,
+                on_event=sink,
+                idempotency_key=key,
+            )
+        return result if self._include_details else result.model_copy(update={"details": None})
+
+    # --- schemas -------------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The JSON Schema of the arguments; the same in every exporter. A copy."""
+        parameters: dict[str, Any] = self.hermes_schema()["parameters"]
+        return parameters
+
+    def openai_schema(self, api: Literal["chat", "responses"] = "chat", *, strict: bool = False) -> dict[str, Any]:
+        """The tool for OpenAI's chat completions or responses."""
+        return schema.openai_schema(self.name, self.description, api=api, strict=strict)
+
+    def anthropic_schema(self) -> dict[str, Any]:
+        """The tool for Anthropic's messages."""
+        return schema.anthropic_schema(self.name, self.description)
+
+    def hermes_schema(self) -> dict[str, Any]:
+        """The tool for Hermes."""
+        return schema.hermes_schema(self.name, self.description)
+
+    def hermes_handler(self) -> Callable[..., Awaitable[str]]:
+        """A handler that takes the arguments and returns JSON text: the envelope, or ``{"error": "..."}``.
+
+        It never raises. The text of an error names the field or the remedy, and nothing of the program.
+        """
+
+        async def handler(args: Mapping[str, Any] | None = None, **_: Any) -> str:
+            try:
+                return (await self.execute(args or {})).to_json()
+            except PatterError as error:
+                return json.dumps({"error": str(error)}, ensure_ascii=False)
+            except Exception as error:  # the boundary to the host: its model reads this
+                _log.warning("a phone call failed with %s", type(error).__name__)
+                return json.dumps({"error": "the phone call could not be placed"})
+
+        return handler
+
+    def register_hermes(self, registry: HermesRegistry, toolset: str = "patter") -> None:
+        """Enter the tool into a Hermes tool registry."""
+        registry.register(
+            name=self.name, toolset=toolset, schema=self.hermes_schema(), handler=self.hermes_handler()
+        )
