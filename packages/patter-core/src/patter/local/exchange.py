@@ -1,0 +1,166 @@
+"""The exchange: a telephone network in a box that speaks Twilio's own protocol over loopback.
+
+A phone that is pointed at its address (``TWILIO_BASE_URL``) runs exactly the code that runs in
+production: REST to dial and hang up, signed callbacks, TwiML, and a media socket with 50 frames a
+second each way. Nothing leaves this machine.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from uuid import uuid4
+
+import anyio
+import httpx2
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskGroup, TaskStatus
+
+from patter.errors import ConfigError
+from patter.local.callee import Callee, DialedCall, PersonaCallee
+from patter.local.dialogue import Persona, Ring, scripted
+from patter.local.exchange_call import ExchangeCall
+from patter.local.exchange_posts import Postman
+from patter.local.exchange_record import CallRecord
+from patter.local.exchange_rest import build_app
+from patter.local.exchange_settings import JUNK, Faults, Timings
+from patter.local.exchange_wire import CreateRequest
+from patter.server.listener import bind, serve
+from patter.voice.base import SpeechToText, TextToSpeech
+
+__all__ = ["JUNK", "Exchange", "ExchangeCall", "Faults", "RestRequest", "Timings"]
+
+CALLBACK_S = 5.0
+"""The phone must answer a callback within this time."""
+
+_NOT_IN_SERVICE = scripted(name="not in service", ring=Ring("failed"))
+
+
+@dataclass(frozen=True, slots=True)
+class RestRequest:
+    """A request that came to the REST interface, refused or not."""
+
+    method: str
+    path: str
+    form: Mapping[str, list[str]]
+
+
+class Exchange:
+    """The network. `serve` runs it; ``calls`` has every call by its sid, in the order of the requests.
+
+    Args:
+        callee: who answers. One persona answers every number; a table of personas answers its numbers,
+            and the others are not in service; a function makes the callee of each call.
+        voice: ears and voice of the personas, such as those of `patter.local.voices.pick`.
+        account_sid, auth_token: the account's credentials; by default made up.
+        timings: how fast the network is.
+        faults: how the calls that are placed from now on misbehave. May be set at any time.
+        host, port: where to listen; port 0 takes a free one.
+        keep_audio: keep the audio of each call in its record.
+    """
+
+    def __init__(
+        self,
+        *,
+        callee: Callable[[DialedCall], Callee] | Persona | Mapping[str, Persona],
+        voice: tuple[SpeechToText, TextToSpeech] | None = None,
+        account_sid: str | None = None,
+        auth_token: str | None = None,
+        timings: Timings | None = None,
+        faults: Faults | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        keep_audio: bool = True,
+    ) -> None:
+        if voice is None and not callable(callee):
+            raise ConfigError("Personas need ears and a voice: pass voice=pick('tones', ...).")
+        self.account_sid = account_sid or "AC" + secrets.token_hex(16)
+        self.auth_token = auth_token or secrets.token_hex(16)
+        self.timings = timings or Timings()
+        self.faults = faults or Faults()
+        self.calls: dict[str, ExchangeCall] = {}
+        self.requests: list[RestRequest] = []
+        self._callee = callee
+        self._voice = voice
+        self._host = host
+        self._port = port
+        self._keep_audio = keep_audio
+        self._tasks: TaskGroup | None = None
+
+    @property
+    def creates(self) -> int:
+        """How often a call was asked for, refused or not."""
+        return sum(request.method == "POST" and request.path.endswith("/Calls.json") for request in self.requests)
+
+    async def serve(self, *, task_status: TaskStatus[str] = TASK_STATUS_IGNORED) -> None:
+        """Run the network until cancelled, which hangs up every call.
+
+        ``task_status`` is told the origin, such as ``http://127.0.0.1:40001``.
+        """
+        sock = bind(self._host, self._port)
+        origin = f"http://{self._host}:{sock.getsockname()[1]}"
+        self.closing = anyio.Event()
+        self._placed = anyio.Event()
+        # Loopback only and without TLS, so neither proxies nor certificates matter.
+        async with httpx2.AsyncClient(trust_env=False, verify=False, timeout=CALLBACK_S) as self._client:
+            async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                await tasks.start(serve, build_app(self), sock)
+                task_status.started(origin)
+                try:
+                    await anyio.sleep_forever()
+                finally:
+                    self._tasks = None
+                    self.closing.set()
+
+    async def nth_call(self, number: int = 1) -> ExchangeCall:
+        """Wait until this many calls were placed, and return the last of them."""
+        while len(self.calls) < number:
+            await self._placed.wait()
+        return list(self.calls.values())[number - 1]
+
+    def note_request(self, method: str, path: str, form: Mapping[str, list[str]]) -> None:
+        """Keep a record of a request."""
+        self.requests.append(RestRequest(method, path, form))
+
+    def place(self, request: CreateRequest) -> ExchangeCall:
+        """Begin a call, and return it at once."""
+        assert self._tasks is not None, "the exchange is not running"
+        record = CallRecord()
+        dialed = DialedCall("CA" + uuid4().hex, request.to, request.from_number, request.form)
+        postman = Postman(
+            self._client,
+            self.auth_token,
+            record,
+            order=self.faults.callbacks,
+            signing=self.faults.callback_signature,
+        )
+        call = ExchangeCall(
+            request,
+            dialed,
+            self._answerer(dialed),
+            record,
+            postman,
+            account_sid=self.account_sid,
+            auth_token=self.auth_token,
+            timings=self.timings,
+            faults=self.faults,
+            keep_audio=self._keep_audio,
+        )
+        self.calls[call.sid] = call
+        self._tasks.start_soon(call.run)
+        placed, self._placed = self._placed, anyio.Event()
+        placed.set()
+        return call
+
+    def _answerer(self, dialed: DialedCall) -> Callee:
+        if callable(self._callee):
+            return self._callee(dialed)
+        if isinstance(self._callee, Persona):
+            persona = self._callee
+        else:
+            numbers = {persona.number: persona for persona in self._callee.values()}
+            persona = numbers.get(dialed.to, _NOT_IN_SERVICE)
+        assert self._voice is not None
+        return PersonaCallee(persona, *self._voice)

@@ -1,0 +1,92 @@
+"""How fast the local network is, and how it misbehaves on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["JUNK", "Faults", "Timings"]
+
+CallbackFault = Literal["none", "dropped", "duplicated", "reordered"]
+SignatureFault = Literal["none", "wrong", "missing"]
+TokenFault = Literal["none", "wrong", "missing", "reused"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """The network's own times, in seconds. `Timings.quick` is for tests."""
+
+    queue_s: float = 0.1
+    """From the create request to ``initiated``."""
+    dial_s: float = 0.2
+    """From ``initiated`` to ``ringing``."""
+    answer_s: float = 1.2
+    """Ringing before a callee answers, is busy or declines, if its persona does not say otherwise."""
+    longest_ring_s: float = 600.0
+    """Upper bound of the ``Timeout`` that the create request asks for."""
+    machine_s: float = 1.5
+    """From the answer to the verdict of the machine detection."""
+    transfer_s: float = 1.0
+    """Length of the conversation after a ``<Dial>``."""
+    frame_s: float = 0.02
+    """Time between two frames of 20 ms; less than that is faster than life."""
+
+    @classmethod
+    def quick(cls) -> Timings:
+        """As little waiting as possible, and still the real pace of the audio."""
+        return cls(queue_s=0.0, dial_s=0.0, answer_s=0.05, longest_ring_s=0.3, machine_s=0.05, transfer_s=0.05)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """What goes wrong, call for call. The default is: nothing.
+
+    ``create_status`` other than 201 refuses the create request with Twilio's error ``create_code``;
+    ``create_placed`` places the call all the same, which is the doubtful case that a client has to
+    reconcile. ``create_delay_s`` answers the request this much later than the call starts;
+    ``create_black_hole`` never answers it.
+
+    ``media_silent_s`` and the rest concern the media socket: ``media_drop_s`` cuts it without ``stop``
+    after so many seconds, ``media_junk`` are messages that are injected after the first frames (`JUNK`
+    has some), ``media_shuffle`` swaps each two frames.
+    """
+
+    create_status: int = 201
+    create_code: int = 20500
+    create_retry_after_s: int | None = None
+    create_placed: bool = False
+    create_delay_s: float = 0.0
+    create_black_hole: bool = False
+    hangup_status: int = 200
+
+    callbacks: CallbackFault = "none"
+    callback_signature: SignatureFault = "none"
+
+    completed_without_media: bool = False
+    media_never_connects: bool = False
+    media_signature: SignatureFault = "none"
+    media_token: TokenFault = "none"
+    media_stop_first: bool = False
+    media_drop_s: float | None = None
+    media_silent_s: float | None = None
+    """After so many seconds no frame is sent any more, while the socket stays open."""
+    media_junk: tuple[str | bytes, ...] = ()
+    media_shuffle: bool = False
+    marks_lost: bool = False
+
+
+JUNK: Mapping[str, str | bytes] = {
+    "binary": b"\x00\x01\x02\xff",
+    "not json": '{"event":"media",',
+    "not an object": '["media"]',
+    "no event": '{"media":{"payload":"//8="}}',
+    "unknown event": '{"event":"jazz","sequenceNumber":"9"}',
+    "bad base64": '{"event":"media","media":{"track":"inbound","chunk":"2","timestamp":"20","payload":"*"}}',
+    "no payload": '{"event":"media","media":{"track":"inbound"}}',
+    "empty payload": '{"event":"media","media":{"track":"inbound","chunk":"2","timestamp":"20","payload":""}}',
+    "unknown mark": '{"event":"mark","mark":{"name":"nobody asked for this"}}',
+    "second connected": '{"event":"connected","protocol":"Call","version":"1.0.0"}',
+    "oversize": '{"event":"media","media":{"payload":"' + "/" * 400_000 + '"}}',
+}
+"""Messages that no client may trip over. "oversize" is above any limit that a media socket needs."""

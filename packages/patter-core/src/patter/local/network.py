@@ -1,0 +1,95 @@
+"""A phone network in a box, ready to be called: an exchange, a persona, and an agent that needs no keys."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Literal, cast
+
+import anyio
+from anyio import TASK_STATUS_IGNORED
+from anyio.abc import TaskStatus
+
+from patter.agent import Agent
+from patter.carriers.base import Carrier
+from patter.carriers.twilio import Twilio
+from patter.errors import ConfigError
+from patter.local.brain import DemoBrain, phrases
+from patter.local.callee import Callee, DialedCall, PersonaCallee
+from patter.local.dialogue import Persona
+from patter.local.exchange import Exchange, Faults, Timings
+from patter.local.personas import persona as find_persona
+from patter.local.voices import available, pick
+from patter.voice.base import ChatModel
+
+__all__ = ["LocalCarrier", "LocalNetwork"]
+
+_KINDS = ("auto", "speech", "tones")
+_GOALS_REMEMBERED = 8
+
+
+class LocalCarrier(Twilio):
+    """The local network as a carrier: Twilio's protocol, another address, no cost."""
+
+    @property
+    def name(self) -> str:
+        """The carrier's name in addresses and envelopes."""
+        return "local"
+
+
+class LocalNetwork:
+    """Everything a call without keys needs.
+
+    Args:
+        persona: who answers, by name (see `patter.local.personas.PERSONAS`) or as a script of your own.
+        voice: "speech", "tones", or "auto" for speech where it is installed.
+        callee: answers in place of the persona; called once per call.
+        llm: the mind of the local agent; the deterministic demo brain if left out.
+        timings: how fast the network is.
+        faults: how the network misbehaves.
+
+    Raises:
+        ConfigError: no such persona or voice, or speech is not installed.
+    """
+
+    phone_number = "+15550100001"
+
+    def __init__(
+        self,
+        persona: str | Persona = "salon",
+        *,
+        voice: str = "auto",
+        callee: Callee | None = None,
+        llm: ChatModel | None = None,
+        timings: Timings | None = None,
+        faults: Faults | None = None,
+    ) -> None:
+        if voice not in _KINDS:
+            raise ConfigError(f"There is no voice {voice!r}. There are {', '.join(_KINDS)}.")
+        self.persona = find_persona(persona) if isinstance(persona, str) else persona
+        self.number = self.persona.number
+        best = available()
+        self.voice = best.kind if voice == "auto" else voice
+        self.voice_note = best.reason if voice == "auto" and best.kind == "tones" else None
+        self._kind = cast(Literal["speech", "tones"], self.voice)
+        ears, mouth = pick(self._kind, role="agent", phrases=self.persona.phrases)
+        self.agent = Agent(stt=ears, llm=llm or DemoBrain(), tts=mouth)
+        self.exchange = Exchange(
+            callee=(lambda _: callee) if callee is not None else self._answer, timings=timings, faults=faults
+        )
+        self._goals: deque[str] = deque(maxlen=_GOALS_REMEMBERED)
+
+    def expect(self, goal: str | None) -> None:
+        """Let the persona's recogniser know the sentences that the demo brain may say for this goal."""
+        if goal and goal not in self._goals:
+            self._goals.append(goal)
+
+    async def serve(self, *, task_status: TaskStatus[Carrier] = TASK_STATUS_IGNORED) -> None:
+        """Run the network until cancelled. ``task_status`` is told the carrier that reaches it."""
+        async with anyio.create_task_group() as tasks:
+            origin = await tasks.start(self.exchange.serve)
+            carrier = LocalCarrier(self.exchange.account_sid, self.exchange.auth_token, base_url=origin)
+            task_status.started(carrier)
+
+    def _answer(self, dialed: DialedCall) -> Callee:
+        sentences = [sentence for goal in self._goals or [""] for sentence in phrases(goal)]
+        return PersonaCallee(self.persona, *pick(self._kind, role="callee", phrases=sentences))
