@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Mapping
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from patter.agent import Agent
-from patter.call.call import Call, CallRequest
+from patter.call.call import CallRequest
 from patter.call.mouth import Tap
 from patter.call.prices import Prices
-from patter.carriers.base import CallUpdate, Carrier, Line, LineStart
+from patter.call.switchboard import Switchboard
+from patter.call.tasks import first_error
+from patter.carriers.addresses import public_url
+from patter.carriers.base import Carrier
 from patter.engine import Engine, EventSink, HostedEngine
-from patter.envelope import CallResult, Ending, EndReason
-from patter.errors import CarrierError, ConfigError, InvalidArguments, LineError, PhoneStopped
+from patter.envelope import CallResult
+from patter.errors import ConfigError, InvalidArguments, PhoneStopped
 from patter.policy.numbers import check_number
 from patter.schema import check_arguments
 from patter.settings import DEFAULT_CALL_S, require_env
@@ -33,9 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Patter"]
 
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-_END_CALLS_S = 8.0
-_DOUBTFUL = 1000
+_log = logging.getLogger("patter")
 
 
 class Patter:
@@ -72,24 +73,20 @@ class Patter:
             webhook_url = require_env(webhook_url, argument="webhook_url", variable="PATTER_WEBHOOK_URL")
         self.phone_number = _check_own_number(phone_number or "")
         self.network = _network
-        self._webhook = None if webhook_url is None else _public_url(webhook_url)
+        self._webhook = None if webhook_url is None else public_url(webhook_url)
         self._carrier = carrier
         self._host = host
         self._port = port
         self._prices = Prices(pricing)
         self._store = MemoryCallStore()
-        self._public_url = self._webhook or ""
         self._engine: Engine | None = None
         self._app: Starlette | None = None
         self._hosted: HostedEngine | None = None
-        self._tasks: TaskGroup | None = None
+        self._board: Switchboard | None = None
         self._starting = anyio.Lock()
-        self._dial_lock = anyio.Lock()
         self._stopping = anyio.Event()
         self._stopped = anyio.Event()
         self._was_stopped = False
-        self._calls: dict[str, Call] = {}
-        self._doubtful: dict[str, None] = {}
 
     @classmethod
     def local(cls, persona: str = "salon", *, voice: str = "auto", port: int = 0, **options: Any) -> Patter:
@@ -125,7 +122,7 @@ class Patter:
 
     @property
     def is_running(self) -> bool:
-        return self._tasks is not None
+        return self._board is not None
 
     @property
     def default_agent(self) -> Agent | None:
@@ -225,7 +222,7 @@ class Patter:
             first_message=checked.first_message,
             max_duration_s=checked.max_duration_sec or DEFAULT_CALL_S,
         )
-        return await self.engine.run(lambda sink: self._call_once(request, sink, tap, idempotency_key), on_event)
+        return await self.engine.run(lambda sink: self._place(request, sink, tap, idempotency_key), on_event)
 
     def check_agent(self, agent: Agent | Mapping[str, Any] | None) -> Agent:
         """The agent of a call.
@@ -243,154 +240,84 @@ class Patter:
 
     def hangup(self, call_id: str) -> bool:
         """Hang up one call, from any thread. False if there is no such live call."""
-        return self.engine.invoke(lambda: self._hang_up(call_id)) > 0
+        return self.engine.invoke(lambda: self._board.hang_up(call_id) if self._board else 0) > 0
 
     def hangup_all(self) -> int:
         """Hang up every live call, from any thread; how many there were."""
-        return self.engine.invoke(lambda: self._hang_up(None))
+        return self.engine.invoke(lambda: self._board.hang_up(None) if self._board else 0)
 
     @property
     def live_calls(self) -> list[str]:
         """The ids of the calls that are going on."""
-        return [call.call_id for call in list(self._calls.values())]
-
-    # --- what the server asks (on the phone's loop) --------------------------------------------
-
-    @property
-    def public_url(self) -> str:
-        """Where the carrier reaches us: origin and path, without a slash at the end."""
-        return self._public_url
-
-    def report(self, ref: str, update: CallUpdate) -> None:
-        """A verified fact from the carrier."""
-        call = self._calls.get(ref)
-        if call is not None:
-            call.report(update)
-        elif ref in self._doubtful and self._tasks is not None and not (update.status and update.status.final):
-            # A dial that was given up has come to life after all.
-            del self._doubtful[ref]
-            self._tasks.start_soon(self._drop_orphan, update.carrier_id)
-
-    async def join(self, start: LineStart, line: Line) -> None:
-        """A media socket asks for its call."""
-        call = self._calls.get(start.parameters.get("ref", ""))
-        if call is None:
-            raise LineError("no call waits for this media socket")
-        await call.join(start, line)
+        return [] if self._board is None else self._board.live_calls
 
     # --- on the phone's loop -------------------------------------------------------------------
 
     async def _start(self) -> None:
         async with self._starting:
-            if not self.is_running:
+            if self._board is None:
                 self._was_stopped = False
                 self._stopping, self._stopped = anyio.Event(), anyio.Event()
                 await self.engine.tasks.start(self._serve)
 
     async def _serve(self, *, task_status: TaskStatus[None]) -> None:
-        """The phone's service: network, carrier and server, in one scope."""
+        """The phone's service: network, carrier and server, in one scope. Once started it does not raise."""
+        board: Switchboard | None = None
         try:
             async with anyio.create_task_group() as tasks:
-                if self.network is not None:
-                    self._carrier = await tasks.start(self.network.serve)
-                assert self._carrier is not None
-                await self._carrier.start()
-                if self._app is None:
-                    await self._listen(tasks, self._carrier)
-                else:
-                    self._app.router.routes[:] = (await _build_app(self, self._carrier)).routes
-                self._tasks = tasks
+                carrier = await tasks.start(self.network.serve) if self.network is not None else self._carrier
+                assert carrier is not None, "the constructor asks for a carrier or a network"
+                await carrier.start()
+                board = await self._open(carrier, tasks)
+                self._board = board
                 task_status.started()
                 await self._stopping.wait()
-                await self._end_calls()
-                self._tasks = None
+                await board.close()
                 tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
-            raise _only(group) from None
+            error = first_error(group)
+            if board is None:
+                raise error from None
+            _log.error("The phone's service failed with %s; its live calls are ended.", type(error).__name__)
+            await board.close()
         finally:
-            self._tasks = None
-            self._was_stopped = True
+            self._board = None
             self._stopped.set()
 
-    async def _listen(self, tasks: TaskGroup, carrier: Carrier) -> None:
-        app = await _build_app(self, carrier)
-        listener = import_module("patter.server.listener")
-        sock = listener.bind(self._host, self._port)
-        self._public_url = self._webhook or f"http://127.0.0.1:{sock.getsockname()[1]}"
-        await tasks.start(listener.serve, app, sock)
+    async def _open(self, carrier: Carrier, tasks: TaskGroup) -> Switchboard:
+        """Open the doors: a server of our own, or the host's."""
+        build_app = (await anyio.to_thread.run_sync(import_module, "patter.server.app")).build_app
+        sock = None
+        address = self._webhook
+        if self._app is None:
+            listener = import_module("patter.server.listener")
+            sock = listener.bind(self._host, self._port)
+            address = address or f"http://127.0.0.1:{sock.getsockname()[1]}"
+        board = Switchboard(carrier, address or "", store=self._store, prices=self._prices, tasks=tasks)
+        app = build_app(board, carrier)
+        if self._app is None:
+            await tasks.start(listener.serve, app, sock)
+        else:
+            self._app.router.routes[:] = app.routes
+        return board
 
     async def _stop(self) -> None:
         self._was_stopped = True
-        if self.is_running:
+        if self._board is not None:
             self._stopping.set()
             await self._stopped.wait()
 
-    async def _end_calls(self) -> None:
-        for call in self._calls.values():
-            call.end(Ending(EndReason.SHUTDOWN))
-        with anyio.move_on_after(_END_CALLS_S):
-            for call in list(self._calls.values()):
-                await call.over.wait()
-
-    async def _call_once(
-        self, request: CallRequest, sink: EventSink | None, tap: Tap | None, key: str | None
+    async def _place(
+        self, request: CallRequest, on_event: EventSink | None, tap: Tap | None, key: str | None
     ) -> CallResult:
-        if key is None:
-            return await self._place(await self._prepare(request, sink, tap))
-        while True:
-            entry, first = self._store.open(key)
-            if not first:
-                if (known := await entry.wait()) is not None:
-                    return known
-                continue  # the first one was given up before its dial
-            call: Call | None = None
-            try:
-                call = await self._prepare(request, sink, tap)
-                return await self._place(call)
-            finally:
-                entry.close(None if call is None else call.result)
-
-    async def _prepare(self, request: CallRequest, sink: EventSink | None, tap: Tap | None) -> Call:
         if self._was_stopped:
             raise PhoneStopped("This phone was stopped. Start it again, or make a new one.")
-        await self._start()
-        assert self._carrier is not None
-        return Call(
-            request,
-            carrier=self._carrier,
-            addresses=_Addresses(self._public_url, self._carrier.name),
-            prices=self._prices,
-            dial_lock=self._dial_lock,
-            on_event=sink,
-            tap=tap,
-        )
-
-    async def _place(self, call: Call) -> CallResult:
-        ref = call.request.ref
-        self._calls[ref] = call
+        if self._board is None:
+            await self._start()
+        assert self._board is not None
         if self.network is not None:
-            self.network.expect(call.request.goal)
-        try:
-            return await call.run()
-        finally:
-            del self._calls[ref]
-            if call.doubtful:
-                self._doubtful[ref] = None
-                while len(self._doubtful) > _DOUBTFUL:
-                    del self._doubtful[next(iter(self._doubtful))]
-
-    def _hang_up(self, call_id: str | None) -> int:
-        calls = [call for call in self._calls.values() if call_id in (None, call.call_id)]
-        for call in calls:
-            call.hang_up()
-        return len(calls)
-
-    async def _drop_orphan(self, carrier_id: str) -> None:
-        assert self._carrier is not None
-        try:
-            await self._carrier.hang_up(carrier_id)
-        except CarrierError:
-            return  # its media socket is refused, and its time limit ends it
+            self.network.expect(request.goal)
+        return await self._board.place(request, on_event=on_event, tap=tap, idempotency_key=key)
 
 
 class _Lifespan:
@@ -408,50 +335,8 @@ class _Lifespan:
         await self._phone.__aexit__(kind, error, trace)
 
 
-class _Addresses:
-    """Where the carrier's facts of a call arrive."""
-
-    def __init__(self, public_url: str, carrier: str) -> None:
-        self._base = f"{public_url}/{carrier}"
-
-    def status(self, ref: str) -> str:
-        return f"{self._base}/status/{ref}"
-
-    def machine(self, ref: str) -> str:
-        return f"{self._base}/machine/{ref}"
-
-    def media(self) -> str:
-        return f"ws{self._base.removeprefix('http')}/media"
-
-
-async def _build_app(phone: Patter, carrier: Carrier) -> Starlette:
-    module = await anyio.to_thread.run_sync(import_module, "patter.server.app")
-    app: Starlette = module.build_app(phone, carrier)
-    return app
-
-
-def _only(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
 def _check_own_number(number: str) -> str:
     try:
         return check_number(number, field="phone_number")
     except InvalidArguments as error:
         raise ConfigError(str(error)) from None
-
-
-def _public_url(address: str) -> str:
-    """An https origin with its path from a bare host name or a URL."""
-    url = urlsplit(address if "://" in address else f"https://{address}")
-    loopback = url.hostname in _LOOPBACK
-    if not url.hostname or url.query or url.fragment or url.username:
-        raise ConfigError(f"webhook_url {address!r} is no host name. Pass one such as api.example.com.")
-    if url.scheme not in ("https", "http") or (url.scheme == "http" and not loopback):
-        raise ConfigError(
-            f"webhook_url {address!r}: carriers call https only. Pass a bare host name such as api.example.com; "
-            "http:// is for 127.0.0.1 alone."
-        )
-    return f"{url.scheme}://{url.netloc}{url.path.rstrip('/')}"

@@ -221,6 +221,4 @@ class PatterTool:
 
     def register_hermes(self, registry: HermesRegistry, toolset: str = "patter") -> None:
         """Enter the tool into a Hermes tool registry."""
-        registry.register(
-            name=self.name, toolset=toolset, schema=self.hermes_schema(), handler=self.hermes_handler()
-        )
+        registry.register(name=self.name, toolset=toolset, schema=self.hermes_schema(), handler=self.hermes_handler())

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 
@@ -22,12 +22,13 @@ from patter.call.report import CallFacts, build_result
 from patter.call.toolbox import CallTools
 from patter.call.transcript import Transcript
 from patter.call.turn import Recital
+from patter.carriers.addresses import Addresses
 from patter.carriers.base import CallUpdate, Carrier, CarrierStatus, DialOrder, Line, LineStart
 from patter.envelope import CallError, CallResult, Ending, EndReason
 from patter.errors import CarrierError, LineError
 from patter.voice.base import Ears, Voice
 
-__all__ = ["Addresses", "Call", "CallRequest", "EventSink"]
+__all__ = ["Call", "CallRequest", "EventSink"]
 
 EventSink = Callable[[dict[str, Any]], None]
 """Takes progress events: JSON-able dicts with at least ``type``, ``call_id`` and ``at_s`` since the dial."""
@@ -37,14 +38,6 @@ _STOP_GRACE_S = 1.0
 """The line's own goodbye may come a little after the carrier's status."""
 _RING_GRACE_S = 5.0
 _LOOK_EVERY_S = 0.5
-
-
-class Addresses(Protocol):
-    """Where the carrier finds us, by our name of the call."""
-
-    def status(self, ref: str) -> str: ...
-    def machine(self, ref: str) -> str: ...
-    def media(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,8 @@ _CLAUSE = re.compile(r"[,;:.!?…][\"')\]]*\s|[—–]\s|[，；：。！？]")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:mr|mrs|ms|dr|st|no|vs|etc|e\.g|i\.e|approx|dept|[ap]\.m)|\b[A-Z])\.$", re.IGNORECASE
 )
-_RUN_ON_CHARS = 60
-"""A first clause without punctuation is spoken after this many characters; later ones after three times as many."""
+_RUN_ON_CHARS = 100
+"""A first clause without punctuation is spoken after this many characters; later ones after twice as many."""
 
 
 class Clauses:
@@ -52,7 +52,7 @@ class Clauses:
         for match in pattern.finditer(self._buffer):
             if len(self._buffer[: match.end()].strip()) >= least and not self._inside(match):
                 return match.end()
-        limit = _RUN_ON_CHARS * (3 if self._spoken else 1)
+        limit = _RUN_ON_CHARS * (2 if self._spoken else 1)
         if len(self._buffer) > limit:
             space = self._buffer.rfind(" ", 0, limit)
             return space + 1 if space > 0 else None

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Container, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import anyio
@@ -35,6 +34,8 @@ from patter.settings import require_env
 
 __all__ = ["Twilio"]
 
+V = TypeVar("V")
+
 RATE_LIMIT_TRIES = 3
 RATE_LIMIT_S = 5.0
 """The tries of a dial that Twilio's rate limit turns away, and the longest time for all of them."""
@@ -47,6 +48,7 @@ CLOCK_MARGIN_S = 2.0
 """Twilio's times have whole seconds."""
 
 REMEMBERED = 1000
+"""Calls whose dial is remembered, so that `Twilio.find` can tell them apart."""
 
 STATUS_EVENTS = ["initiated", "ringing", "answered", "completed"]
 
@@ -85,7 +87,7 @@ class Twilio:
         self._base_url = read_origin(base_url or os.environ.get("TWILIO_BASE_URL"))
         self._rest = TwilioRest(self._account_sid, self._auth_token, self._base_url, timeout_s)
         self._began: dict[str, float] = {}
-        self._placed: deque[str] = deque(maxlen=REMEMBERED)
+        self._placed: dict[str, str] = {}
         self._is_started = False
 
     def __repr__(self) -> str:
@@ -112,9 +114,7 @@ class Twilio:
         await self.start()
         await anyio.lowlevel.checkpoint()
         began = anyio.current_time()
-        while len(self._began) >= REMEMBERED:
-            del self._began[next(iter(self._began))]
-        self._began[order.ref] = began
+        _remember(self._began, order.ref, began)
         for attempt in range(1, RATE_LIMIT_TRIES + 1):
             try:
                 with CancelScope(shield=True):
@@ -130,7 +130,7 @@ class Twilio:
                 raise self._rest.error(failed) from None
             break
         self._began.pop(order.ref, None)
-        self._placed.append(answer.value)
+        _remember(self._placed, answer.value, order.ref)
         return answer.value
 
     async def hang_up(self, carrier_id: str) -> None:
@@ -178,10 +178,10 @@ class Twilio:
         # A dial of an earlier process is not remembered; its call is over after this window.
         age_s = now - self._began.get(order.ref, now - window_s)
         since = answer.at - timedelta(seconds=age_s + CLOCK_MARGIN_S)
-        found = _pick(answer.value, since, self._placed)
+        others = {call_id for call_id, ref in self._placed.items() if ref != order.ref}
+        found = _pick(answer.value, since, others)
         if found is not None:
-            self._began.pop(order.ref, None)
-            self._placed.append(found)
+            _remember(self._placed, found, order.ref)
         return found
 
     def read_webhook(self, url: str, headers: Mapping[str, str], body: bytes) -> CallUpdate:
@@ -232,6 +232,12 @@ class Twilio:
         raise LineError("The media socket does not speak Media Streams.")
 
 
+def _remember(memory: dict[str, V], key: str, value: V) -> None:
+    while len(memory) >= REMEMBERED:
+        del memory[next(iter(memory))]
+    memory[key] = value
+
+
 def _key(value: str | None, *, argument: str, variable: str) -> str:
     found = require_env(value, argument=argument, variable=variable).strip()
     # A blank token would let anybody sign.
@@ -278,13 +284,13 @@ def _checked(carrier_id: str) -> str:
     return carrier_id
 
 
-def _pick(calls: Iterable[Any], since: datetime, known: Container[str]) -> str | None:
+def _pick(calls: Iterable[Any], since: datetime, others: Container[str]) -> str | None:
     """The newest call of a listing that a dial since then may have placed; live ones come first."""
     fits = [
         call
         for call in calls
         if is_call_id(call.sid)
-        and call.sid not in known
+        and call.sid not in others
         and call.direction in (None, "outbound-api")
         and (call.date_created is None or call.date_created >= since)
     ]

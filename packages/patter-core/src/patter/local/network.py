@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Literal, cast
 
 import anyio
@@ -42,7 +43,7 @@ class LocalNetwork:
     Args:
         persona: who answers, by name (see `patter.local.personas.PERSONAS`) or as a script of your own.
         voice: "speech", "tones", or "auto" for speech where it is installed.
-        callee: answers in place of the persona; called once per call.
+        callee: makes who answers each call, in place of the persona; the agent then expects any English.
         llm: the mind of the local agent; the deterministic demo brain if left out.
         timings: how fast the network is.
         faults: how the network misbehaves.
@@ -58,7 +59,7 @@ class LocalNetwork:
         persona: str | Persona = "salon",
         *,
         voice: str = "auto",
-        callee: Callee | None = None,
+        callee: Callable[[DialedCall], Callee] | None = None,
         llm: ChatModel | None = None,
         timings: Timings | None = None,
         faults: Faults | None = None,
@@ -71,11 +72,10 @@ class LocalNetwork:
         self.voice = best.kind if voice == "auto" else voice
         self.voice_note = best.reason if voice == "auto" and best.kind == "tones" else None
         self._kind = cast(Literal["speech", "tones"], self.voice)
-        ears, mouth = pick(self._kind, role="agent", phrases=self.persona.phrases)
+        expected = self.persona.phrases if callee is None else ()
+        ears, mouth = pick(self._kind, role="agent", phrases=expected)
         self.agent = Agent(stt=ears, llm=llm or DemoBrain(), tts=mouth)
-        self.exchange = Exchange(
-            callee=(lambda _: callee) if callee is not None else self._answer, timings=timings, faults=faults
-        )
+        self.exchange = Exchange(callee=callee or self._answer, timings=timings, faults=faults)
         self._goals: deque[str] = deque(maxlen=_GOALS_REMEMBERED)
 
     def expect(self, goal: str | None) -> None:

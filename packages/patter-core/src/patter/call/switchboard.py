@@ -1,0 +1,136 @@
+"""The live calls of one running phone: places them, and takes what the carrier has to say to them."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import anyio
+from anyio.abc import TaskGroup
+
+from patter.call.call import Call, CallRequest, EventSink
+from patter.call.mouth import Tap
+from patter.call.prices import Prices
+from patter.carriers.addresses import Addresses
+from patter.carriers.base import CallUpdate, Carrier, Line, LineStart
+from patter.envelope import CallResult, Ending, EndReason
+from patter.errors import CarrierError, LineError
+from patter.store.calls import MemoryCallStore
+
+__all__ = ["Switchboard"]
+
+_END_CALLS_S = 8.0
+_DOUBTFUL = 1000
+
+
+class Switchboard:
+    """Lives on the phone's loop, from the start of its service to the end.
+
+    Args:
+        carrier: places the calls.
+        public_url: where the carrier reaches us.
+        store: remembers which calls were asked for under which key.
+        tasks: the service's task group.
+    """
+
+    def __init__(
+        self, carrier: Carrier, public_url: str, *, store: MemoryCallStore, prices: Prices, tasks: TaskGroup
+    ) -> None:
+        self.public_url = public_url
+        self._carrier = carrier
+        self._addresses = Addresses(public_url, carrier.name)
+        self._store = store
+        self._prices = prices
+        self._tasks = tasks
+        self._dial_lock = anyio.Lock()
+        self._calls: dict[str, Call] = {}
+        self._doubtful: deque[str] = deque(maxlen=_DOUBTFUL)
+
+    @property
+    def live_calls(self) -> list[str]:
+        """The ids of the calls that are going on."""
+        return [call.call_id for call in list(self._calls.values())]
+
+    async def place(
+        self,
+        request: CallRequest,
+        *,
+        on_event: EventSink | None = None,
+        tap: Tap | None = None,
+        idempotency_key: str | None = None,
+    ) -> CallResult:
+        """Place the call, or wait for the envelope of the call that has the same key."""
+        if idempotency_key is None:
+            return await self._run(self._call(request, on_event, tap))
+        while True:
+            entry, first = self._store.open(idempotency_key)
+            if first:
+                call = self._call(request, on_event, tap)
+                try:
+                    return await self._run(call)
+                finally:
+                    entry.close(call.result)
+            if (known := await entry.wait()) is not None:
+                return known
+
+    def hang_up(self, call_id: str | None) -> int:
+        """Hang up the call of this id, or all; how many there were."""
+        calls = [call for call in self._calls.values() if call_id in (None, call.call_id)]
+        for call in calls:
+            call.hang_up()
+        return len(calls)
+
+    async def close(self) -> None:
+        """End every call and wait for its envelope."""
+        with anyio.move_on_after(_END_CALLS_S):
+            for call in list(self._calls.values()):
+                call.end(Ending(EndReason.SHUTDOWN))
+            for call in list(self._calls.values()):
+                await call.over.wait()
+
+    def report(self, ref: str, update: CallUpdate) -> None:
+        """A verified fact from the carrier."""
+        call = self._calls.get(ref)
+        if call is not None:
+            call.report(update)
+        elif ref in self._doubtful and not (update.status and update.status.final):
+            # A dial that was given up has come to life after all.
+            self._doubtful.remove(ref)
+            self._tasks.start_soon(self._drop, update.carrier_id)
+
+    async def join(self, start: LineStart, line: Line) -> None:
+        """A media socket asks for its call; returns when the call needs it no more.
+
+        Raises:
+            LineError: there is no such call, or its token is wrong or used.
+        """
+        call = self._calls.get(start.parameters.get("ref", ""))
+        if call is None:
+            raise LineError("no call waits for this media socket")
+        await call.join(start, line)
+
+    def _call(self, request: CallRequest, on_event: EventSink | None, tap: Tap | None) -> Call:
+        return Call(
+            request,
+            carrier=self._carrier,
+            addresses=self._addresses,
+            prices=self._prices,
+            dial_lock=self._dial_lock,
+            on_event=on_event,
+            tap=tap,
+        )
+
+    async def _run(self, call: Call) -> CallResult:
+        ref = call.request.ref
+        self._calls[ref] = call
+        try:
+            return await call.run()
+        finally:
+            del self._calls[ref]
+            if call.doubtful:
+                self._doubtful.append(ref)
+
+    async def _drop(self, carrier_id: str) -> None:
+        try:
+            await self._carrier.hang_up(carrier_id)
+        except CarrierError:
+            return  # its media socket is refused, and its time limit ends it
