@@ -68,7 +68,7 @@ class Engine:
         until it has cleaned up, and then re-raises.
         """
         if self.is_here:
-            return await job(_quiet(on_event))
+            return await job(on_event)
         loop = asyncio.get_running_loop()
         deliver = _quiet(on_event)
         sink: EventSink | None = None
@@ -93,9 +93,7 @@ class Engine:
             RuntimeError: this is the engine's own thread, which would wait for itself.
         """
         if self.is_here:
-            raise RuntimeError(
-                "A blocking call on Patter's own event loop would wait for itself. Use the async form."
-            )
+            raise RuntimeError("A blocking call on Patter's own event loop would wait for itself. Use the async form.")
         events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         work, over = self._submit(job, events.put)
         work.add_done_callback(lambda _: events.put(None))

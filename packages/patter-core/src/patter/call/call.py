@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,11 +34,15 @@ __all__ = ["Call", "CallRequest", "EventSink"]
 EventSink = Callable[[dict[str, Any]], None]
 """Takes progress events: JSON-able dicts with at least ``type``, ``call_id`` and ``at_s`` since the dial."""
 
+_log = logging.getLogger("patter")
+
 _FLUSH_S = 1.0
 _STOP_GRACE_S = 1.0
 """The line's own goodbye may come a little after the carrier's status."""
 _RING_GRACE_S = 5.0
 _LOOK_EVERY_S = 0.5
+_LIMIT_MARGIN_S = 30
+"""The carrier's own time limit is the backstop, and must not be faster than ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,12 +94,13 @@ class Call:
             request.agent.tools,
             transcript=self._transcript,
             timeout_s=self._timing.tool_timeout_s,
-            context={"call_id": self.call_id, "caller": request.from_number, "callee": request.to},
+            context=lambda: {"call_id": self.call_id, "caller": request.from_number, "callee": request.to},
             emit=self.emit,
         )
         self._conversation: Conversation | None = None
         self._line: Line | None = None
-        self._opening: anyio.CancelScope | None = None
+        self._waiting: anyio.CancelScope | None = None
+        """What `end` interrupts: a wait that has nothing to clean up."""
         self._settled = False
         self._known, self._answered, self._joined = anyio.Event(), anyio.Event(), anyio.Event()
         self._final, self._ended, self._released = anyio.Event(), anyio.Event(), anyio.Event()
@@ -173,20 +179,23 @@ class Call:
         self._facts.ending = ending
         self._facts.ended = anyio.current_time()
         self._ended.set()
-        if self._opening is not None:
-            self._opening.cancel()
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     def hang_up(self) -> None:
         """The host ends the call."""
         answered = self._facts.answered is not None
-        self.end(Ending(EndReason.AGENT_HANGUP if answered else EndReason.CANCELED))
+        self.end(Ending(EndReason.AGENT_HANGUP if answered else EndReason.NO_ANSWER))
 
     def emit(self, type_: str, **data: Any) -> None:
         """Send a progress event. What the host's callback raises does not reach the call."""
         if self._on_event is None:
             return
         at_s = round(anyio.current_time() - self._facts.dialled, 3)
-        self._on_event({"type": type_, "call_id": self.call_id, "at_s": at_s} | data)
+        try:
+            self._on_event({"type": type_, "call_id": self.call_id, "at_s": at_s} | data)
+        except Exception as error:  # the boundary to the host's code
+            _log.warning("on_event raised %s; the call goes on.", type(error).__name__)
 
     def _knows(self, carrier_id: str) -> bool:
         if self._facts.carrier_id is None:
@@ -203,33 +212,42 @@ class Call:
     # --- dialling ------------------------------------------------------------------------------
 
     async def _dial(self, watchers: anyio.abc.TaskGroup) -> None:
-        request, token = self.request, self._token
-        assert token is not None
-        async with self._dial_lock:
-            self._facts.dialled = anyio.current_time()
-            for watcher in (self._watch_deadline, self._watch_ringing, self._watch_media):
-                watchers.start_soon(watcher)
-            self.emit("dialing", to=request.to)
-            order = DialOrder(
-                ref=request.ref,
-                to=request.to,
-                from_number=request.from_number,
-                token=token,
-                status_url=self._addresses.status(request.ref),
-                machine_url=self._addresses.machine(request.ref),
-                media_url=self._addresses.media(),
-                ring_timeout_s=self._timing.ring_s,
-                time_limit_s=request.max_duration_s + 30,
-            )
-            # A create request that was sent is waited for: its answer says what there is to hang up.
-            with anyio.CancelScope(shield=True):
-                try:
-                    self._knows(await self._carrier.dial(order))
-                except CarrierError as error:
-                    if error.doubtful:
-                        await self._reconcile(order, error)
-                    else:
-                        self.end(ending_of_dial(error))
+        with anyio.CancelScope() as self._waiting:
+            async with self._dial_lock:
+                if self._ended.is_set():
+                    return
+                self._facts.dialled = anyio.current_time()
+                for watcher in (self._watch_deadline, self._watch_ringing, self._watch_media):
+                    watchers.start_soon(watcher)
+                self.emit("dialing", to=self.request.to)
+                # A create request that was sent is waited for: its answer says what there is to hang up.
+                with anyio.CancelScope(shield=True):
+                    await self._create(self._order())
+        self._waiting = None
+
+    def _order(self) -> DialOrder:
+        request = self.request
+        assert self._token is not None
+        return DialOrder(
+            ref=request.ref,
+            to=request.to,
+            from_number=request.from_number,
+            token=self._token,
+            status_url=self._addresses.status(request.ref),
+            machine_url=self._addresses.machine(request.ref),
+            media_url=self._addresses.media(),
+            ring_timeout_s=self._timing.ring_s,
+            time_limit_s=request.max_duration_s + _LIMIT_MARGIN_S,
+        )
+
+    async def _create(self, order: DialOrder) -> None:
+        try:
+            self._knows(await self._carrier.dial(order))
+        except CarrierError as error:
+            if error.doubtful:
+                await self._reconcile(order, error)
+            else:
+                self.end(ending_of_dial(error))
 
     async def _reconcile(self, order: DialOrder, error: CarrierError) -> None:
         """Find out whether a dial of unknown outcome was carried out. It is never repeated."""
@@ -252,9 +270,9 @@ class Call:
     # --- the live call -------------------------------------------------------------------------
 
     async def _live(self) -> None:
-        with anyio.CancelScope() as self._opening:
+        with anyio.CancelScope() as self._waiting:
             async with self._agent.tts.open() as voice, self._agent.stt.open() as ears:
-                self._opening = None
+                self._waiting = None
                 try:
                     async with anyio.create_task_group() as tasks:
                         opening = self._prepare_opening(tasks, voice)
@@ -265,7 +283,7 @@ class Call:
                     self.end(Ending(EndReason.CANCELED))
                     with anyio.CancelScope(shield=True):
                         await self._settle()
-        self._opening = None
+        self._waiting = None
 
     def _prepare_opening(self, tasks: anyio.abc.TaskGroup, voice: Voice) -> Recital | None:
         text = self.request.first_message or self._agent.first_message

@@ -6,6 +6,7 @@ one after another, so the floor, the transcript and the mouth are never touched 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,8 @@ from patter.voice.base import Ears, Hearing, Voice
 
 __all__ = ["Conversation"]
 
+_LATE_WORDS_S = 1.5
+"""Words that come later than this after the line became quiet were not what was loud."""
 _UNHEARD_FRAMES = 250
 """Frames that wait for slow ears before the oldest are dropped: five seconds."""
 
@@ -93,7 +96,7 @@ class Conversation:
         self._onset = Onset(onset_ms=agent.timing.hold_after_ms)
         self._facts, self._inbox = anyio.create_memory_object_stream[_Fact](4096)
         self._unheard, self._audio = anyio.create_memory_object_stream[bytes](_UNHEARD_FRAMES)
-        self._last_frame_at = 0.0
+        self._last_frame_at = self._loud_at = -math.inf
         self._turn: Turn | None = None
         self._floor = Floor(agent.timing, anyio.current_time())
 
@@ -124,16 +127,13 @@ class Conversation:
         """After the end: wait for the words that the ears still owe, and enter them."""
         await self._ears.finish()
         async for hearing in self._ears:
-            self._hear(hearing)
+            if decisions.Retract() in self._hear(hearing):
+                self._transcript.retract()
 
     def close(self, now: float) -> None:
         """Enter what the callee said last and nobody answered."""
         if (rest := self._floor.rest(now)) is not None:
             self._user_line(rest.text, rest.started_at, rest.ended_at)
-
-    def tell(self, note: str) -> None:
-        """Let the mind know something that nobody said, from its next turn on."""
-        self._transcript.note(note)
 
     # --- services ------------------------------------------------------------------------------
 
@@ -147,6 +147,8 @@ class Conversation:
                     self._tap.callee(event.audio, now)
                 if (changed := self._onset.feed(event.audio)) is not None:
                     self._facts.send_nowait(_VoiceChange(changed))
+                if self._onset.is_loud:
+                    self._loud_at = now
                 try:
                     self._unheard.send_nowait(event.audio)
                 except anyio.WouldBlock:
@@ -185,13 +187,14 @@ class Conversation:
                 if (ending := self._turn_over(fact, now)) is not None:
                     return ending
             elif isinstance(fact, Hearing):
-                self._act(self._hear(fact), now)
+                await self._act(self._hear(fact), now)
             elif isinstance(fact, _VoiceChange):
-                self._act(floor.voice(fact.on, now if fact.on else now - self._onset.quiet_s), now)
+                await self._act(floor.voice(fact.on, now), now)
             elif isinstance(fact, Digits):
                 self._emit("digits", digits=fact.digits)
-                self.tell(prompt.keys_pressed(fact.digits))
-            self._act(floor.due(now), now)
+                self._transcript.digits += fact.digits
+                self._transcript.note(prompt.keys_pressed(fact.digits))
+            await self._act(floor.due(now), now)
 
     async def _next_fact(self, wake_at: float | None) -> _Fact | None:
         if wake_at is None:
@@ -202,25 +205,30 @@ class Conversation:
 
     def _hear(self, hearing: Hearing) -> Sequence[decisions.Decision]:
         now = anyio.current_time()
-        ended_at = None
-        if hearing.ended_at_s is not None:
-            behind_s = self._meter.stt_ms / 1000 - hearing.ended_at_s
-            ended_at = min(now, self._last_frame_at - behind_s)
         if not hearing.is_final:
             self._emit("hearing", text=hearing.text)
-        return self._floor.hear(hearing, now, ended_at=ended_at)
+        return self._floor.hear(hearing, now, ended_at=self._end_of_words(hearing, now))
 
-    def _act(self, taken: Sequence[decisions.Decision], now: float) -> None:
+    def _end_of_words(self, hearing: Hearing, now: float) -> float:
+        """When the last word ended: by the ears' own clock, or else when the line became quiet."""
+        if hearing.ended_at_s is not None:
+            behind_s = self._meter.stt_ms / 1000 - hearing.ended_at_s
+            return min(now, self._last_frame_at - behind_s)
+        return self._loud_at if now - self._loud_at < _LATE_WORDS_S else now
+
+    async def _act(self, taken: Sequence[decisions.Decision], now: float) -> None:
         for decision in taken:
             match decision:
                 case decisions.Hold():
                     self._mouth.hold()
                 case decisions.Resume(aside):
                     self._mouth.resume()
-                    if aside:
-                        self._user_line(aside, now, now)
+                    if aside is not None:
+                        self._user_line(aside.text, aside.started_at, aside.ended_at)
                 case decisions.Yield():
-                    self._silence(now)
+                    self._mouth.hold()
+                    await anyio.sleep_until(self._mouth.playout.cut_at(now))
+                    self._silence(anyio.current_time())
                 case decisions.Retract():
                     self._silence(now)
                     self._transcript.retract()
@@ -230,13 +238,13 @@ class Conversation:
                     self._answer(TurnClock(ended_at, committed=now))
                 case decisions.Open():
                     if self._opening is None:
-                        self.tell(prompt.NOBODY_SPEAKS)
+                        self._transcript.note(prompt.NOBODY_SPEAKS)
                     self._answer(None)
                 case decisions.Nudge():
-                    self.tell(prompt.SILENCE)
+                    self._transcript.note(prompt.SILENCE)
                     self._answer(None)
                 case decisions.GiveUp():
-                    self.tell(prompt.GIVE_UP)
+                    self._transcript.note(prompt.GIVE_UP)
                     self._answer(None, closing=True)
 
     def _keep_floor(self) -> None:

@@ -19,7 +19,6 @@ __all__ = ["Commit", "Decision", "Floor", "GiveUp", "Hold", "Nudge", "Open", "Re
 
 _STOP_WORDS = frozenset({"stop", "wait", "no"})
 _LATE_FINAL_S = 2.0
-_LATE_WORDS_S = 1.5
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 
 
@@ -35,9 +34,9 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Go on feeding audio. ``aside`` is what the callee put in without taking the floor."""
+    """Go on feeding audio. ``aside`` is what the callee put in without taking the floor, if anything."""
 
-    aside: str
+    aside: Commit | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +95,9 @@ class Floor:
         self._end = EndOfSpeech.NONE
         self._started_at = now
         self._word_at = now
-        self._voice_at: float | None = None
         self._voice_began_at: float | None = None
         self._voice_on = False
+        self._voice_changed_at: float | None = None
         self._held_at: float | None = None
         self._committed: Commit | None = None
         self._late_final_until = 0.0
@@ -110,14 +109,14 @@ class Floor:
         if on and not self._voice_on:
             self._voice_began_at = now
         self._voice_on = on
-        self._voice_at = now
+        self._voice_changed_at = now
         if on and self._agent is _Agent.SPEAKING and self._held_at is None:
             self._held_at = now
             return [Hold()]
         return []
 
     def hear(self, hearing: Hearing, now: float, *, ended_at: float | None = None) -> list[Decision]:
-        """The ears understood something; ``ended_at`` is when its last word ended, if they said so."""
+        """The ears understood something; ``ended_at`` is when its last word ended, if that is known."""
         text = hearing.text.strip()
         if hearing.is_final and now < self._late_final_until:
             self._late_final_until = 0.0
@@ -126,7 +125,7 @@ class Floor:
             self._interim = "" if hearing.is_final else self._interim
             self._end = hearing.end if self._finals else self._end
             return []
-        decisions = self._take(text, hearing, ended_at or self._end_of_voice(now))
+        decisions = self._take(text, hearing, now if ended_at is None else ended_at)
         if self._agent is _Agent.SPEAKING:
             if self._takes_floor():
                 self._agent, self._held_at = _Agent.LISTENING, None
@@ -182,7 +181,7 @@ class Floor:
             return []
         if self._agent is _Agent.SPEAKING:
             self._held_at = None
-            aside = " ".join(self._finals)
+            aside = Commit(" ".join(self._finals), self._started_at, self._word_at) if self._finals else None
             self._finals.clear()
             return [Resume(aside)]
         if self._text():
@@ -225,12 +224,6 @@ class Floor:
         words = [word.lower() for word in _WORD.findall(self._text())]
         return len(words) >= self._timing.yield_words or any(word in _STOP_WORDS for word in words)
 
-    def _end_of_voice(self, now: float) -> float:
-        """When the last word ended, as far as the loudness tells: ears may be late, but not by more than this."""
-        if self._voice_on or self._voice_at is None or now - self._voice_at > _LATE_WORDS_S:
-            return now
-        return self._voice_at
-
     def _turn_ends_at(self) -> float:
         latest = self._word_at + self._timing.end_of_turn_max_s
         if self._end is EndOfSpeech.TURN:
@@ -242,10 +235,12 @@ class Floor:
         return min(self._word_at + wait, latest)
 
     def _opens_at(self) -> float:
-        wait = self._timing.hello_wait_s
-        if self._voice_on:  # somebody is about to say hello
-            wait += self._timing.end_of_turn_max_s
-        return self._answered_at + wait
+        opens_at = self._answered_at + self._timing.hello_wait_s
+        if self._voice_on:  # somebody is saying hello
+            return opens_at + self._timing.end_of_turn_max_s
+        if self._voice_changed_at is not None:  # somebody has, and the words are on their way
+            return max(opens_at, self._voice_changed_at + self._timing.resume_after_s)
+        return opens_at
 
     def _commit(self, now: float) -> Commit:
         commit = Commit(self._text(), self._started_at, min(self._word_at, now))
@@ -256,5 +251,5 @@ class Floor:
         self._end = EndOfSpeech.NONE
         self._committed = commit
         self._quiet_since = now
-        self._voice_at = self._voice_began_at = None  # the next words belong to a voice yet to come
+        self._voice_began_at = None  # the next words belong to a voice yet to come
         return commit

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Callable
 
 import anyio
+import anyio.lowlevel
 
 from patter.audio.mulaw import BYTES_PER_MS, duration_ms
 from patter.call.playout import Playout
@@ -54,6 +55,7 @@ class Mouth:
         """Send all of it, paced, and return once it was played. Cancel and `cut` to interrupt."""
         async for piece in speech:
             await self._send(piece)
+        await anyio.lowlevel.checkpoint_if_cancelled()
         self.playout.complete()
         if self._unmarked_ms:
             self._mark()
@@ -87,6 +89,7 @@ class Mouth:
     def reset(self) -> None:
         """Make ready for the next utterance."""
         self._unmarked_ms = 0.0
+        self._go = anyio.Event()
         self._go.set()
 
     async def _send(self, piece: Speech) -> None:
@@ -101,7 +104,8 @@ class Mouth:
             if self.playout.sent_ms == 0.0:
                 self._on_audio(now)
             self._line.play(slice_)
-            self.playout.sent(text, duration_ms(slice_), now)
+            whole_ms = duration_ms(audio) if start == 0 else None
+            self.playout.sent(text, duration_ms(slice_), now, whole_ms=whole_ms)
             text = ""
             if self._tap is not None:
                 self._tap.agent(slice_, now)
@@ -114,6 +118,8 @@ class Mouth:
         while True:
             if not self._go.is_set():
                 await self._go.wait()
+            # Whoever was woken in the moment of a cut must not send behind the clear.
+            await anyio.lowlevel.checkpoint_if_cancelled()
             excess_ms = self.playout.ahead_ms(anyio.current_time()) + ms - self._timing.lead_ms
             if excess_ms <= 0:
                 return
@@ -126,8 +132,9 @@ class Mouth:
     async def _drained(self) -> None:
         while not self.playout.drained:
             self._played = anyio.Event()
+            patience_s = _MARK_LATE_S if self.playout.marks_work else 0.0
             left_s = self.playout.ahead_ms(anyio.current_time()) / 1000
-            with anyio.move_on_after(left_s + _MARK_LATE_S) as late:
+            with anyio.move_on_after(left_s + patience_s) as late:
                 await self._played.wait()
             if late.cancelled_caught:
-                return
+                self.playout.give_up_marks()

@@ -50,6 +50,6 @@ class Onset:
         return None
 
     @property
-    def quiet_s(self) -> float:
-        """How long it has been quiet, seconds of audio."""
-        return self._quiet_ms / 1000
+    def is_loud(self) -> bool:
+        """True if the last frame was voice."""
+        return self._quiet_ms == 0.0 and self._loud_ms > 0.0

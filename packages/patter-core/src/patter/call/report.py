@@ -31,7 +31,6 @@ class CallFacts:
     carrier_id: str | None = None
     carrier_status: CarrierStatus | None = None
     answered_by: str | None = None
-    dtmf: str = ""
     flush_error: str | None = None
 
     @property
@@ -71,9 +70,10 @@ def build_result(
     )
     ending = facts.ending
     answered = facts.answered
+    reached_machine = facts.machine and ending.status() == "completed"
     details = Details(
         outcome=ending.outcome(answered=answered is not None, machine=facts.machine),
-        end_reason=ending.reason,
+        end_reason=EndReason.VOICEMAIL if reached_machine else ending.reason,
         ended_by=ending.ended_by(),
         error=ending.error,
         goal=request.goal,
@@ -87,7 +87,7 @@ def build_result(
         carrier_status=facts.carrier_status,
         answered_by=facts.answered_by,
         tool_calls=list(tool_calls),
-        dtmf_received=facts.dtmf,
+        dtmf_received=transcript.digits,
         turns=transcript.turns(answered or facts.dialled),
         latency=meter.latency(),
         cost=cost_notes,

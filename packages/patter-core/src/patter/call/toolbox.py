@@ -40,7 +40,7 @@ class CallTools:
         *,
         transcript: Transcript,
         timeout_s: float,
-        context: dict[str, Any],
+        context: Callable[[], dict[str, Any]],
         emit: Callable[..., None],
     ) -> None:
         self.closing = False
@@ -82,11 +82,18 @@ class CallTools:
         self._ending = Ending(EndReason.PIPELINE_ERROR, error)
 
     async def _run_one(self, one: _Running) -> None:
-        outcome = await self._runner.run(one.call)
-        one.output = outcome.output
-        self._transcript.tool_output(one.call.id, outcome.output)
-        self._record(outcome)
-        one.over.set()
+        started = anyio.current_time()
+        outcome: ToolOutcome | None = None
+        try:
+            outcome = await self._runner.run(one.call)
+        finally:
+            if outcome is None:  # the call ended first
+                duration_ms = (anyio.current_time() - started) * 1000
+                outcome = ToolOutcome(one.call, '{"error":"shutdown"}', "shutdown", duration_ms)
+            one.output = outcome.output
+            self._transcript.tool_output(one.call.id, outcome.output)
+            self._record(outcome)
+            one.over.set()
 
     def _record(self, outcome: ToolOutcome) -> None:
         record = ToolCallRecord(

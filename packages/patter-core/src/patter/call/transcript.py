@@ -41,10 +41,18 @@ class Transcript:
 
     def __init__(self) -> None:
         self._entries: list[Line | _Exchange | _Note] = []
+        self.digits = ""
+        """The keys that the callee pressed."""
 
     def add(self, line: Line) -> None:
-        """Append a line. An agent's line that nobody heard stays out of the transcript and of the history."""
-        self._entries.append(line)
+        """Enter a line where it began: what is put in while the other side speaks is over before that ends.
+
+        An agent's line that nobody heard stays out of the transcript and of the history.
+        """
+        place = len(self._entries)
+        while place and _began_after(self._entries[place - 1], line):
+            place -= 1
+        self._entries.insert(place, line)
 
     def note(self, text: str) -> None:
         """Tell the mind something that nobody said, such as a key that was pressed."""
@@ -108,6 +116,10 @@ class Transcript:
 
     def _lines(self) -> list[Line]:
         return [entry for entry in self._entries if isinstance(entry, Line)]
+
+
+def _began_after(entry: Line | _Exchange | _Note, line: Line) -> bool:
+    return isinstance(entry, Line) and entry.started_at > line.started_at
 
 
 def _exchange_messages(exchange: _Exchange) -> list[Message]:

@@ -158,7 +158,12 @@ class MediaSocket(Protocol):
     async def receive(self) -> str | bytes | None:
         """The next message, or None once the socket is closed."""
 
-    async def send(self, text: str) -> None: ...
+    async def send(self, text: str) -> None:
+        """Send a text message.
+
+        Raises:
+            LineError: the socket is closed.
+        """
 
     async def close(self, code: int = 1000) -> None: ...
 

@@ -38,9 +38,7 @@ def check_number(value: object, *, field: str = "to") -> str:
     if number.startswith("00"):
         raise InvalidArguments(field, f"{value!r} begins with 00", f"{_EXPECTED}; write + in place of 00.")
     if not number.startswith("+"):
-        raise InvalidArguments(
-            field, f"{value!r} has no country code", f"{_EXPECTED}; add '+' and the country code."
-        )
+        raise InvalidArguments(field, f"{value!r} has no country code", f"{_EXPECTED}; add '+' and the country code.")
     if not _E164.fullmatch(number):
         raise InvalidArguments(field, f"{value!r} is not 7 to 15 digits after the '+'", f"{_EXPECTED}.")
     return _check_possible(number, field)

@@ -52,7 +52,7 @@ class ToolRunner:
         tools: Iterable[Tool],
         *,
         timeout_s: float,
-        context: Mapping[str, Any],
+        context: Callable[[], Mapping[str, Any]],
         on_exception: Callable[[str, Exception], None] | None = None,
     ) -> None:
         self._tools = {tool.name: tool for tool in tools}
@@ -85,7 +85,7 @@ class ToolRunner:
         if tool is None:
             raise _Refused("unknown_tool")
         arguments = _arguments(tool, call.arguments)
-        context = ToolContext(self._context, tool_call_id=call.id, tool_name=call.name)
+        context = ToolContext(self._context(), tool_call_id=call.id, tool_name=call.name)
         try:
             with anyio.fail_after(tool.timeout_s or self._timeout_s):
                 value = await _invoke(tool, arguments, context)
