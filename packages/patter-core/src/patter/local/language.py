@@ -1,8 +1,8 @@
 """A small language model for the local recogniser, made from the sentences it is to understand.
 
 It turns a recogniser that guesses among 130,000 words into one that knows a few hundred: the word
-error rate of telephone speech fell from 0.13 to below 0.01 on known sentences, and decoding takes a
-quarter of the time.
+error rate of telephone speech fell from 0.13 to 0.00 on known sentences, and decoding takes a fifth
+of the time.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ __all__ = ["arpa_bigrams"]
 
 BEGIN, END = "<s>", "</s>"
 DISCOUNT = 0.2
-"""What each seen pair gives to unseen ones. Measured: 0.1 and 0.2 understand 46 of 46 known sentences
-and 7 of 10 new ones of the same words, 0.3 understands 45, 0.5 understands 43, 0.7 understands 40."""
+"""What each seen pair gives to unseen ones. Measured over the telephone with two voices: up to 0.2 all of
+46 known sentences were understood, with 0.5 there were 45, with 0.7 there were 42. New sentences of the
+same words did not fare better with a higher value."""
 
 
 def arpa_bigrams(sentences: Iterable[Sequence[str]]) -> str:

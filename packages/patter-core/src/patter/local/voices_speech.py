@@ -43,7 +43,7 @@ _SEGMENT = re.compile(r"(\S+):(\d+\.\d+)")
 
 
 class SpeechTTS:
-    """Voice of flite. Its subprocess gets the text on its standard input.
+    """Voice of flite. Its subprocess gets the text in a file that only this user can read.
 
     Speech comes a word a piece. flite does not say where words begin: it says where its pauses are,
     and between two pauses the time is divided by the letters of the words as they are spoken.
@@ -102,27 +102,32 @@ async def _run_flite(voice: str, sentence: Sequence[Spoken]) -> tuple[bytes, lis
     """Synthesise one sentence: its mu-law audio, and where its pauses begin and end in seconds."""
     text = " ".join(" ".join(part.words) + part.pause for part in sentence)
     with tempfile.TemporaryDirectory(prefix="patter-") as folder:
-        file = Path(folder, "speech.wav")
-        command = [flite_path(), "-voice", voice, "-psdur", "-f", "/dev/stdin", "-o", str(file)]
+        # Not on standard input, which is a socket under some event loops, and flite cannot open that.
+        script, file = Path(folder, "speech.txt"), Path(folder, "speech.wav")
+        await to_thread.run_sync(script.write_text, text)
+        command = [flite_path(), "-voice", voice, "-psdur", "-f", str(script), "-o", str(file)]
         with anyio.move_on_after(FLITE_TIMEOUT_S) as limit:
-            done = await anyio.run_process(command, input=text.encode(), check=False)
+            done = await anyio.run_process(command, check=False)
         if limit.cancelled_caught:
             raise ProviderError("tts", f"flite did not answer within {FLITE_TIMEOUT_S:.0f} s", retryable=True)
         if done.returncode:
             raise ProviderError("tts", f"flite failed with code {done.returncode}")
         audio = await to_thread.run_sync(_read_wav, file)
-    return audio, list(_pauses(done.stdout.decode(errors="replace")))
+    return audio, list(pauses_in(done.stdout.decode(errors="replace")))
 
 
 def _read_wav(path: Path) -> bytes:
-    with wave.open(str(path), "rb") as file:
-        resampler = To8k(file.getframerate())
-        linear = resampler.feed(file.readframes(file.getnframes())) + resampler.finish()
+    try:
+        with wave.open(str(path), "rb") as file:
+            resampler = To8k(file.getframerate())
+            linear = resampler.feed(file.readframes(file.getnframes())) + resampler.finish()
+    except (OSError, EOFError, wave.Error) as error:
+        raise ProviderError("tts", f"flite wrote no speech: {error}") from error
     return mulaw.encode(linear)
 
 
-def _pauses(printed: str) -> Iterator[tuple[float, float]]:
-    """Read flite's segments (``pau:0.119 hh:0.212 ...``); times start anew in each line."""
+def pauses_in(printed: str) -> Iterator[tuple[float, float]]:
+    """Where flite's pauses begin and end in seconds. It prints the end of each sound, anew in each line."""
     line_s = end_s = 0.0
     for line in printed.splitlines():
         for phone, time in _SEGMENT.findall(line):
@@ -175,7 +180,7 @@ class SpeechSTT:
     Args:
         phrases: sentences like those that will be said. With them the recogniser knows these words
             and no others, and is nearly exact; None takes the stock model of general English, which
-            gets every fourth to eighth word of telephone speech wrong.
+            gets about every eighth word of clear telephone speech wrong.
 
     Raises:
         ConfigError: the phrases have no word that can be spoken.
