@@ -32,7 +32,7 @@ _THERE = "Hello, is anybody there?"
 _STILL_THERE = "Are you still there?"
 _GONE = "I cannot hear you, so I will try again later. Goodbye."
 _DONE = "Thank you for your help, goodbye."
-_NOTHING_ELSE = "No, that is all. Thank you for your help, goodbye."
+_NOTHING_ELSE = "No, that is all, thank you, goodbye."
 _PITY = "That is a pity. Thank you anyway, goodbye."
 _BYE = "Thank you, goodbye."
 _TAKE_TIME = "Of course, take your time."
@@ -58,8 +58,8 @@ _PRESENT = re.compile(r"(?:are you|anybody|anyone) (?:still )?there|can you hear
 _WHO = re.compile(r"who (?:is|are|am|'s)|who's|is this a (?:robot|machine|recording)|are you a ")
 _WANT = re.compile(r"what do you want|what is (?:this|it) about|how (?:can|may) i help|what can i do|how can we help")
 _OFFER = re.compile(
-    r"would (?:that|it|this)|does (?:that|it)|is that (?:ok|okay|fine|good|all right)|shall i|should i book"
-    r"|how about|what about|would you (?:take|prefer)"
+    r"would (?:that|it|this|[\w ']{1,40} work)|(?:can|could) you (?:come|do|make)|does (?:that|it)"
+    r"|is that (?:ok|okay|fine|good|all right)|shall i|should i book|how about|what about|would you (?:take|prefer)"
 )
 _HAVE = re.compile(r"\b(?:i|we)(?: also| only| do)? have\b|available|earliest|opening|can see you")
 _REFUSED = re.compile(r"fully booked|booked (?:out|up)|nothing (?:free|left|available)|no (?:free|appointments)|closed")

@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from patter.local.exchange_playback import Playback
 from patter.local.exchange_posts import signature
 from patter.local.exchange_record import CallRecord
-from patter.local.exchange_settings import Faults
+from patter.local.exchange_settings import STREAM, Faults
 from patter.local.exchange_wire import Connect, media_message, message
 from patter.local.handset import DialedCall, Handset
 
@@ -28,10 +28,13 @@ Log = Callable[..., float]
 """Enters an event of this kind and detail, and returns its time."""
 
 OPEN_S = 5.0
-CLOSE_S = 1.0
+CLOSE_S = 0.3
 
 INTRUDER_FRAMES = 10
 """Frames of the stream before a second socket tries to join it."""
+
+INTRUDER_S = 1.0
+"""By then the phone must have sent the second socket away."""
 
 _CONNECTED = '{"event":"connected","protocol":"Call","version":"1.0.0"}'
 _FIELDS = {"media": {"payload"}, "mark": {"name"}}
@@ -98,7 +101,7 @@ class MediaStream:
         try:
             clean = await self._stream(socket, headers)
         finally:
-            with CancelScope(shield=True), anyio.move_on_after(2 * CLOSE_S):
+            with CancelScope(shield=True), anyio.move_on_after(1.0):
                 await self._close(socket, clean=clean)
 
     async def _stream(self, socket: ClientConnection, headers: Mapping[str, str]) -> bool:
@@ -159,7 +162,7 @@ class MediaStream:
             if frames == 3:
                 for junk in faults.media_junk:
                     self._log("junk")
-                    await socket.send(junk)
+                    await socket.send(junk.replace(STREAM, self._sid) if isinstance(junk, str) else junk)
             await anyio.sleep_until(start + frames * self._frame_s)
 
     async def _send_frame(self, socket: ClientConnection, audio: bytes) -> None:
@@ -242,7 +245,7 @@ class MediaStream:
             ) as socket:
                 await socket.send(_CONNECTED)
                 await socket.send(self._start_message())
-                with anyio.move_on_after(CLOSE_S) as patience:
+                with anyio.move_on_after(INTRUDER_S) as patience:
                     await socket.wait_closed()
                 self._log("intruder", "joined" if patience.cancelled_caught else f"closed {socket.close_code}")
         except (OSError, WebSocketException) as error:

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["JUNK", "Faults", "Timings"]
+__all__ = ["JUNK", "STREAM", "Faults", "Timings"]
 
 CallbackFault = Literal["none", "dropped", "duplicated", "reordered"]
 SignatureFault = Literal["none", "wrong", "missing"]
 TokenFault = Literal["none", "wrong", "missing", "reused"]
+
+
+STREAM = "{streamSid}"
+"""Stands for the name of the stream in a message that is injected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +27,8 @@ class Timings:
     """From ``initiated`` to ``ringing``."""
     answer_s: float = 1.2
     """Ringing before a callee answers, is busy or declines, if its persona does not say otherwise."""
-    longest_ring_s: float = 600.0
-    """Upper bound of the ``Timeout`` that the create request asks for."""
+    longest_ring_s: float = 8.0
+    """The network lets no phone ring longer than this, whatever ``Timeout`` the create request asks for."""
     machine_s: float = 1.5
     """From the answer to the verdict of the machine detection."""
     transfer_s: float = 1.0
@@ -76,17 +80,23 @@ class Faults:
     marks_lost: bool = False
 
 
+def _media(content: str) -> str:
+    return f'{{"event":"media","streamSid":"{STREAM}","media":{{"track":"inbound",{content}}}}}'
+
+
 JUNK: Mapping[str, str | bytes] = {
     "binary": b"\x00\x01\x02\xff",
     "not json": '{"event":"media",',
     "not an object": '["media"]',
     "no event": '{"media":{"payload":"//8="}}',
-    "unknown event": '{"event":"jazz","sequenceNumber":"9"}',
-    "bad base64": '{"event":"media","media":{"track":"inbound","chunk":"2","timestamp":"20","payload":"*"}}',
-    "no payload": '{"event":"media","media":{"track":"inbound"}}',
-    "empty payload": '{"event":"media","media":{"track":"inbound","chunk":"2","timestamp":"20","payload":""}}',
-    "unknown mark": '{"event":"mark","mark":{"name":"nobody asked for this"}}',
+    "unknown event": f'{{"event":"jazz","sequenceNumber":"9","streamSid":"{STREAM}"}}',
+    "another stream": _media('"chunk":"4","timestamp":"60","payload":"//8="').replace(STREAM, "MZanother"),
+    "bad base64": _media('"chunk":"4","timestamp":"60","payload":"*"'),
+    "no payload": _media('"chunk":"4","timestamp":"60"'),
+    "empty payload": _media('"chunk":"4","timestamp":"60","payload":""'),
+    "odd numbers": _media('"chunk":[],"timestamp":"1e999","payload":"//8="'),
+    "unknown mark": f'{{"event":"mark","streamSid":"{STREAM}","mark":{{"name":"nobody asked for this"}}}}',
     "second connected": '{"event":"connected","protocol":"Call","version":"1.0.0"}',
-    "oversize": '{"event":"media","media":{"payload":"' + "/" * 400_000 + '"}}',
+    "oversize": _media('"chunk":"4","timestamp":"60","payload":"' + "/" * 400_000 + '"'),
 }
 """Messages that no client may trip over. "oversize" is above any limit that a media socket needs."""

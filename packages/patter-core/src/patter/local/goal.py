@@ -79,7 +79,8 @@ def _purpose(text: str) -> str:
         return "about a question"
     if words[0].lower() == "to" and len(words) > 1:
         words = words[1:]
-    words[0] = words[0] if words[0].isupper() else words[0].lower()
+    if words[0].lower() in _VERBS or len(words[0]) == 1 or not words[0].isupper():
+        words[0] = words[0].lower()
     return f"{'to' if words[0] in _VERBS else 'about'} {in_words(' '.join(words))}"
 
 

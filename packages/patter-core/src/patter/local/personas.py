@@ -54,7 +54,7 @@ _ANSWERS = {
     r"\b(?:opening|open|hours|close)\b": "We are open from nine in the morning to six in the evening.",
     r"\b(?:price|prices|cost|costs|how much)\b": "A haircut is forty dollars.",
 }
-_ELSE = "Is there anything else?"
+_ELSE = "Anything else?"
 
 
 def _question(text: str) -> str:
@@ -63,7 +63,7 @@ def _question(text: str) -> str:
 
 
 def _salon_talk() -> Generator[Act, Heard, None]:
-    answer = yield from _ask("Hello, Style Studio, how can I help you?")
+    answer = yield from _ask("Hello, Style Studio.")
     if question := _question(answer):
         yield from _ask(question)
         return
@@ -75,8 +75,9 @@ def _salon_talk() -> Generator[Act, Heard, None]:
         return
     times, day = find_times(answer), find_day(answer)
     offer = times[0].later(1, 30) if times else ClockTime(4, 30)
-    sorry = f"I am sorry, {times[0]} is already taken. " if times else ""
-    answer = yield from _ask(f"{sorry}I have {offer}, would that work?")
+    answer = yield from _ask(
+        f"I am sorry, {times[0]} is taken, would {offer} work?" if times else f"I have {offer}, would that work?"
+    )
     wish = [time for time in find_times(answer) if not time.same(offer)]
     if wish:
         offer = wish[0]
@@ -86,10 +87,10 @@ def _salon_talk() -> Generator[Act, Heard, None]:
         answer = yield from _ask(f"I also have {offer}, would that be better?")
     if not answer:
         return
-    answer = yield from _ask("Great, what name should I put it under?")
+    answer = yield from _ask("Great, what is your name?")
     if answer:
         when = f"{day} at {offer}" if day else str(offer)
-        yield from _ask(f"Thank you. You are booked for {when}. {_ELSE}")
+        yield from _ask(f"You are booked for {when}. {_ELSE}")
 
 
 _HOURS = range(1, 13)
@@ -111,19 +112,19 @@ def _asked_times() -> Iterator[ClockTime]:
 
 def _salon_phrases() -> Iterator[str]:
     yield from _COMMON
-    yield "Hello, Style Studio, how can I help you?"
+    yield "Hello, Style Studio."
     yield "Sure, which day and time would you like?"
-    yield "Great, what name should I put it under?"
+    yield "Great, what is your name?"
     yield from (*_ANSWERS.values(), _ELSE)
     for time in _asked_times():
-        yield f"I am sorry, {time} is already taken."
+        yield f"I am sorry, {time} is taken, would {time.later(1, 30)} work?"
     for hour in _HOURS:
         yield f"I have {ClockTime(hour, 30)}, would that work?"
         yield f"I also have {ClockTime(hour, 15)}, would that be better?"
         yield f"All right, {ClockTime(hour)} is free. Shall I book it?"
-        yield f"Thank you. You are booked for {ClockTime(hour, 30)}. Is there anything else?"
+        yield f"You are booked for {ClockTime(hour, 30)}. {_ELSE}"
     for day in _DAYS:
-        yield f"You are booked for {day} at {ClockTime(4, 30)}. Is there anything else?"
+        yield f"You are booked for {day} at {ClockTime(4, 30)}. {_ELSE}"
 
 
 # --- Oak Street Clinic ----------------------------------------------------------------------------

@@ -20,8 +20,8 @@ def _spell(number: int) -> str:
 
 
 def plain(text: str) -> str:
-    """The text as a recogniser would write it: lower case, no punctuation, single spaces."""
-    return " ".join(re.sub(r"[^\w' ]+", " ", _lower(text)).split())
+    """The text as a recogniser would write it: lower case, no digits, no punctuation, single spaces."""
+    return " ".join(re.sub(r"[^\w' ]+", " ", in_words(_lower(text))).split())
 
 
 def _lower(text: str) -> str:

@@ -1,0 +1,107 @@
+"""``patter call``: one real call through the configured carrier."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from patter.cli.exit_codes import CONFIG, NOT_COMPLETED
+from patter.cli.options import FirstMessage, Json, MaxDuration, Plain, Record, reporting
+
+if TYPE_CHECKING:
+    from patter.agent import Agent
+    from patter.cli.view import Facts
+    from patter.phone import Patter
+
+__all__ = ["call"]
+
+_NO_AGENT = (
+    "this version has no hosted ears, mind and voice yet, so it cannot hold a real conversation. "
+    "'patter demo' calls on this machine; 'patter call --local-agent' places the call through the carrier with the "
+    "demo's own agent, which suits an emulator (TWILIO_BASE_URL)."
+)
+
+
+def call(
+    to: Annotated[str, typer.Argument(help="The number to call, E.164, such as +15551234567.", metavar="TO")],
+    goal: Annotated[str, typer.Option(help="What the agent shall achieve.", metavar="TEXT")],
+    first_message: FirstMessage = None,
+    max_duration: MaxDuration = None,
+    local_agent: Annotated[
+        bool, typer.Option("--local-agent", help="Speak with the demo's ears, mind and voice. The call is real.")
+    ] = False,
+    port: Annotated[
+        int, typer.Option(help="Where the carrier's webhooks arrive on this machine.", min=0, max=65535)
+    ] = 8000,
+    record: Record = None,
+    as_json: Json = False,
+    plain: Plain = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before dialling.")] = False,
+) -> None:
+    """Place one real call with Twilio. It rings a real phone and costs money.
+
+    Reads TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_PHONE_NUMBER and PATTER_WEBHOOK_URL, the public
+    host name that leads to this machine. The exit codes are those of 'patter demo'.
+    """
+    with reporting():
+        from patter.cli import STARTED, session
+        from patter.schema import check_arguments
+
+        arguments = check_arguments(
+            {"to": to, "goal": goal, "first_message": first_message, "max_duration_sec": max_duration}
+        )
+        session.check_record(record)
+        if not local_agent:
+            sys.stderr.write(f"patter: {_NO_AGENT}\n")
+            raise typer.Exit(CONFIG)
+        phone, agent = _phone(port)
+        if not (yes or _agreed(arguments.to, phone.phone_number)):
+            sys.stderr.write("No call was placed.\n")
+            raise typer.Exit(NOT_COMPLETED)
+        output = session.Output(json=as_json, plain=plain, record=record, began=STARTED)
+        raise typer.Exit(session.run(phone, arguments, _facts(phone, agent, arguments.to), output, agent=agent))
+
+
+def _phone(port: int) -> tuple[Patter, Agent]:
+    from patter.agent import Agent
+    from patter.carriers.twilio import Twilio
+    from patter.local.brain import DemoBrain
+    from patter.local.voices import pick
+    from patter.phone import Patter
+
+    phone = Patter(carrier=Twilio(), port=port)
+    stt, tts = pick("auto", role="agent", phrases=())
+    return phone, Agent(stt=stt, llm=DemoBrain(), tts=tts)
+
+
+def _agreed(to: str, from_number: str) -> bool:
+    """Ask at a terminal; a script that dials has decided already."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    where = os.environ.get("TWILIO_BASE_URL") or "Twilio"
+    question = f"Call {to} from {from_number} through {where}? It rings a real phone and costs money."
+    return typer.confirm(question, default=False, err=True)
+
+
+def _facts(phone: Patter, agent: Agent, to: str) -> Facts:
+    from patter.cli.view import Facts
+
+    where = os.environ.get("TWILIO_BASE_URL", "").partition("://")[2]
+    stt, llm, tts = (part.model for part in (agent.stt, agent.llm, agent.tts))
+    notes = ["the demo's agent speaks: it knows a front desk's phrases and little else"]
+    if tts == "local/tones":
+        notes.append("data tones carry the words as sound: only a local network understands them")
+    return Facts(
+        command="patter call",
+        from_number=phone.phone_number,
+        to_number=to,
+        title="",
+        network=f"twilio{f' at {where}' if where else ''} · Media Streams 8 kHz µ-law",
+        stt=stt,
+        llm=llm,
+        tts=tts,
+        notes=tuple(notes),
+    )
