@@ -84,9 +84,7 @@ async def test_events_arrive_on_the_waiting_loop_before_the_result(engine: Engin
     assert seen == [asyncio.get_running_loop()] * 3
 
 
-def test_a_callback_that_raises_does_not_end_the_work(
-    engine: Engine, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_callback_that_raises_does_not_end_the_work(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
     def broken(event: object) -> None:
         raise ValueError("secret text")
 

@@ -182,9 +182,7 @@ async def test_one_slot_lets_calls_wait_for_their_turn(make_tool: MakeTool) -> N
         for _ in range(2):
 
             async def one() -> None:
-                await tool.execute(
-                    to=TO, goal="Tea", on_event=lambda event: live.append(len(tool.phone.live_calls))
-                )
+                await tool.execute(to=TO, goal="Tea", on_event=lambda event: live.append(len(tool.phone.live_calls)))
 
             tasks.start_soon(one)
     assert max(live) == 1
@@ -241,7 +239,9 @@ async def test_cancelling_hangs_up_and_is_raised_again(make_tool: MakeTool) -> N
     async def caller() -> None:
         nonlocal cancelled
         try:
-            await tool.execute(to=TO, goal="Tea", on_event=lambda e: answered.set() if e["type"] == "answered" else None)
+            await tool.execute(
+                to=TO, goal="Tea", on_event=lambda e: answered.set() if e["type"] == "answered" else None
+            )
         except anyio.get_cancelled_exc_class():
             cancelled = True
             raise
@@ -306,7 +306,9 @@ async def test_stopping_ends_the_live_calls_with_an_envelope(make_tool: MakeTool
 
     async def caller() -> None:
         results.append(
-            await tool.execute(to=TO, goal="Tea", on_event=lambda e: answered.set() if e["type"] == "answered" else None)
+            await tool.execute(
+                to=TO, goal="Tea", on_event=lambda e: answered.set() if e["type"] == "answered" else None
+            )
         )
 
     async with anyio.create_task_group() as tasks:

@@ -94,9 +94,7 @@ async def test_a_signature_for_another_address_or_body_is_no_signature(live: Liv
     other_body = validator.compute_signature(live.status_url, form(live, "ringing"))
     async with httpx2.AsyncClient(trust_env=False) as client:
         for signature in (elsewhere, other_body):
-            answer = await client.post(
-                live.status_url, data=form(live), headers={"X-Twilio-Signature": signature}
-            )
+            answer = await client.post(live.status_url, data=form(live), headers={"X-Twilio-Signature": signature})
             assert answer.status_code == 403
     assert live.phone.live_calls == [live.at_exchange.sid]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Mapping
 from importlib import import_module
 from types import TracebackType
@@ -14,24 +13,24 @@ import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from patter.agent import Agent
-from patter.call.call import CallRequest
-from patter.call.mouth import Tap
 from patter.call.prices import Prices
-from patter.call.switchboard import Switchboard
 from patter.call.tasks import first_error
 from patter.carriers.addresses import public_url
-from patter.carriers.base import Carrier
 from patter.engine import Engine, EventSink, HostedEngine
-from patter.envelope import CallResult
 from patter.errors import ConfigError, InvalidArguments, PhoneStopped
 from patter.policy.numbers import check_number
-from patter.schema import check_arguments
+from patter.schema import CallArguments, check_arguments
 from patter.settings import DEFAULT_CALL_S, require_env
 from patter.store.calls import MemoryCallStore
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
+    from patter.call.mouth import Tap
+    from patter.call.switchboard import Switchboard
+    from patter.carriers.base import Carrier
+    from patter.envelope import CallResult
+    from patter.local.dialogue import Persona
     from patter.local.network import LocalNetwork
 
 __all__ = ["Patter"]
@@ -89,13 +88,23 @@ class Patter:
         self._was_stopped = False
 
     @classmethod
-    def local(cls, persona: str = "salon", *, voice: str = "auto", port: int = 0, **options: Any) -> Patter:
+    def local(
+        cls,
+        persona: str | Persona = "salon",
+        *,
+        voice: str = "auto",
+        host: str = "127.0.0.1",
+        port: int = 0,
+        webhook_url: str | None = None,
+        **options: Any,
+    ) -> Patter:
         """A phone on the local network: a whole telephone network on this machine, no keys, no cost.
 
         Args:
-            persona: who answers: salon, doctor, busy, no-answer, failed, declined, voicemail, ivr, rude, silent.
+            persona: who answers: salon, doctor, busy, no-answer, failed, declined, voicemail, ivr, rude, silent,
+                or a persona of your own.
             voice: "speech" (flite and pocketsphinx), "tones" (text as data tones), or "auto".
-            port: where the phone's own server listens; 0 takes any free port.
+            host, port, webhook_url: as for `Patter`; by default any free port of this machine.
             options: further arguments of `patter.local.network.LocalNetwork`.
 
         Raises:
@@ -104,7 +113,7 @@ class Patter:
         from patter.local.network import LocalNetwork
 
         network = LocalNetwork(persona, voice=voice, **options)
-        return cls(phone_number=network.phone_number, port=port, _network=network)
+        return cls(None, network.phone_number, webhook_url, host=host, port=port, _network=network)
 
     # --- lifetime ------------------------------------------------------------------------------
 
@@ -213,16 +222,8 @@ class Patter:
         who = self.check_agent(agent)
         if checked.goal is None and who.system_prompt is None:
             raise InvalidArguments("goal", "it is missing", "Say what the call shall achieve.")
-        request = CallRequest(
-            ref=uuid.uuid4().hex,
-            to=checked.to,
-            from_number=self.phone_number,
-            agent=who,
-            goal=checked.goal,
-            first_message=checked.first_message,
-            max_duration_s=checked.max_duration_sec or DEFAULT_CALL_S,
-        )
-        return await self.engine.run(lambda sink: self._place(request, sink, tap, idempotency_key), on_event)
+        job = lambda sink: self._place(checked, who, sink, tap, idempotency_key)  # noqa: E731
+        return await self.engine.run(job, on_event)
 
     def check_agent(self, agent: Agent | Mapping[str, Any] | None) -> Agent:
         """The agent of a call.
@@ -286,15 +287,19 @@ class Patter:
 
     async def _open(self, carrier: Carrier, tasks: TaskGroup) -> Switchboard:
         """Open the doors: a server of our own, or the host's."""
-        build_app = (await anyio.to_thread.run_sync(import_module, "patter.server.app")).build_app
+        # The heavy rooms are entered now, in a thread, and not when the package is imported.
+        board_room = await anyio.to_thread.run_sync(import_module, "patter.call.switchboard")
+        server_room = await anyio.to_thread.run_sync(import_module, "patter.server.app")
         sock = None
         address = self._webhook
         if self._app is None:
             listener = import_module("patter.server.listener")
             sock = listener.bind(self._host, self._port)
             address = address or f"http://127.0.0.1:{sock.getsockname()[1]}"
-        board = Switchboard(carrier, address or "", store=self._store, prices=self._prices, tasks=tasks)
-        app = build_app(board, carrier)
+        board: Switchboard = board_room.Switchboard(
+            carrier, address or "", store=self._store, prices=self._prices, tasks=tasks
+        )
+        app = server_room.build_app(board, carrier)
         if self._app is None:
             await tasks.start(listener.serve, app, sock)
         else:
@@ -308,7 +313,7 @@ class Patter:
             await self._stopped.wait()
 
     async def _place(
-        self, request: CallRequest, on_event: EventSink | None, tap: Tap | None, key: str | None
+        self, arguments: CallArguments, agent: Agent, on_event: EventSink | None, tap: Tap | None, key: str | None
     ) -> CallResult:
         if self._was_stopped:
             raise PhoneStopped("This phone was stopped. Start it again, or make a new one.")
@@ -316,8 +321,15 @@ class Patter:
             await self._start()
         assert self._board is not None
         if self.network is not None:
-            self.network.expect(request.goal)
-        return await self._board.place(request, on_event=on_event, tap=tap, idempotency_key=key)
+            self.network.expect(arguments.goal)
+        return await self._board.place(
+            arguments,
+            agent=agent,
+            from_number=self.phone_number,
+            on_event=on_event,
+            tap=tap,
+            idempotency_key=key,
+        )
 
 
 class _Lifespan:

@@ -6,19 +6,21 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import anyio
 
 from patter import schema
 from patter.agent import Agent
 from patter.engine import EventSink
-from patter.envelope import CallResult
 from patter.errors import ConfigError, InvalidArguments, PatterError, PhoneStopped
 from patter.phone import Patter
 from patter.policy.numbers import AllowedNumbers, check_allowed
 from patter.schema import CallArguments, check_arguments
 from patter.settings import DEFAULT_CALL_S, MAX_CALL_S, MIN_CALL_S
+
+if TYPE_CHECKING:
+    from patter.envelope import CallResult
 
 __all__ = ["HermesRegistry", "PatterTool"]
 

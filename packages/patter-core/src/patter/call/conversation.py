@@ -205,9 +205,10 @@ class Conversation:
 
     def _hear(self, hearing: Hearing) -> Sequence[decisions.Decision]:
         now = anyio.current_time()
-        if not hearing.is_final:
-            self._emit("hearing", text=hearing.text)
-        return self._floor.hear(hearing, now, ended_at=self._end_of_words(hearing, now))
+        taken = self._floor.hear(hearing, now, ended_at=self._end_of_words(hearing, now))
+        if self._floor.pending:
+            self._emit("hearing", text=self._floor.pending)
+        return taken
 
     def _end_of_words(self, hearing: Hearing, now: float) -> float:
         """When the last word ended: by the ears' own clock, or else when the line became quiet."""

@@ -118,8 +118,9 @@ class Floor:
     def hear(self, hearing: Hearing, now: float, *, ended_at: float | None = None) -> list[Decision]:
         """The ears understood something; ``ended_at`` is when its last word ended, if that is known."""
         text = hearing.text.strip()
-        if hearing.is_final and now < self._late_final_until:
-            self._late_final_until = 0.0
+        is_late = hearing.is_final and now < self._late_final_until
+        self._late_final_until = 0.0
+        if is_late:
             return []  # the final of a piece that was committed as an interim
         if not text:
             self._interim = "" if hearing.is_final else self._interim
@@ -154,6 +155,11 @@ class Floor:
     def closing(self) -> None:
         """From now on the agent keeps the floor."""
         self._agent, self._held_at = _Agent.CLOSING, None
+
+    @property
+    def pending(self) -> str:
+        """What the callee has said of a turn that is not over, as far as it was understood."""
+        return self._text()
 
     def rest(self, now: float) -> Commit | None:
         """What the callee said and no turn has taken, at the end of the conversation."""

@@ -16,7 +16,7 @@ _SIP_DECLINED = 603
 def ending_of_status(status: CarrierStatus, *, sip_code: int | None) -> Ending:
     """The ending of a call that the carrier reports as over, and whose line never came."""
     if sip_code == _SIP_DECLINED:
-        return Ending(EndReason.DECLINED, CallError(code="declined", message="The callee declined the call."))
+        return Ending(EndReason.DECLINED, CallError(code="carrier_rejected", message="The callee declined the call."))
     if status is CarrierStatus.BUSY or sip_code in _SIP_BUSY:
         return Ending(EndReason.BUSY)
     if status in (CarrierStatus.NO_ANSWER, CarrierStatus.CANCELED):

@@ -6,6 +6,7 @@ date stands in `PRICES_DATED`, and a model that is not in it costs 0 and is name
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from patter.errors import ConfigError
@@ -68,7 +69,7 @@ class Prices:
         for name, price in (overrides or {}).items():
             if name.partition(":")[0] not in _KINDS or not name.partition(":")[2]:
                 raise ConfigError(f"pricing key {name!r} is not KIND:NAME with KIND one of {', '.join(_KINDS)}.")
-            if isinstance(price, bool) or not isinstance(price, int | float) or price < 0:
+            if isinstance(price, bool) or not isinstance(price, int | float) or not 0 <= price < math.inf:
                 raise ConfigError(f"pricing[{name!r}] must be US dollars per unit, 0 or more.")
         self._table = _table() | dict(overrides or {})
 

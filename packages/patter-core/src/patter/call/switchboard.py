@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
+from uuid import uuid4
 
 import anyio
 from anyio.abc import TaskGroup
 
+from patter.agent import Agent
 from patter.call.call import Call, CallRequest, EventSink
 from patter.call.mouth import Tap
 from patter.call.prices import Prices
 from patter.carriers.addresses import Addresses
 from patter.carriers.base import CallUpdate, Carrier, Line, LineStart
-from patter.envelope import CallResult, Ending, EndReason
+from patter.envelope import CallError, CallResult, Ending, EndReason
 from patter.errors import CarrierError, LineError
+from patter.schema import CallArguments
+from patter.settings import DEFAULT_CALL_S
 from patter.store.calls import MemoryCallStore
 
 __all__ = ["Switchboard"]
@@ -52,13 +56,24 @@ class Switchboard:
 
     async def place(
         self,
-        request: CallRequest,
+        arguments: CallArguments,
         *,
+        agent: Agent,
+        from_number: str,
         on_event: EventSink | None = None,
         tap: Tap | None = None,
         idempotency_key: str | None = None,
     ) -> CallResult:
         """Place the call, or wait for the envelope of the call that has the same key."""
+        request = CallRequest(
+            ref=uuid4().hex,
+            to=arguments.to,
+            from_number=from_number,
+            agent=agent,
+            goal=arguments.goal,
+            first_message=arguments.first_message,
+            max_duration_s=arguments.max_duration_sec or DEFAULT_CALL_S,
+        )
         if idempotency_key is None:
             return await self._run(self._call(request, on_event, tap))
         while True:
@@ -83,7 +98,8 @@ class Switchboard:
         """End every call and wait for its envelope."""
         with anyio.move_on_after(_END_CALLS_S):
             for call in list(self._calls.values()):
-                call.end(Ending(EndReason.SHUTDOWN))
+                error = CallError(code="shutdown", message="The phone was stopped while the call went on.")
+                call.end(Ending(EndReason.SHUTDOWN, error))
             for call in list(self._calls.values()):
                 await call.over.wait()
 

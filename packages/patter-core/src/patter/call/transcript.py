@@ -50,8 +50,12 @@ class Transcript:
         An agent's line that nobody heard stays out of the transcript and of the history.
         """
         place = len(self._entries)
-        while place and _began_after(self._entries[place - 1], line):
-            place -= 1
+        for index in range(len(self._entries) - 1, -1, -1):
+            entry = self._entries[index]
+            if isinstance(entry, Line):
+                if entry.started_at <= line.started_at:
+                    break
+                place = index
         self._entries.insert(place, line)
 
     def note(self, text: str) -> None:
@@ -116,10 +120,6 @@ class Transcript:
 
     def _lines(self) -> list[Line]:
         return [entry for entry in self._entries if isinstance(entry, Line)]
-
-
-def _began_after(entry: Line | _Exchange | _Note, line: Line) -> bool:
-    return isinstance(entry, Line) and entry.started_at > line.started_at
 
 
 def _exchange_messages(exchange: _Exchange) -> list[Message]:

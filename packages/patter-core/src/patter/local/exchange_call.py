@@ -164,6 +164,8 @@ class ExchangeCall:
                         final = await self._play(tasks)
                     if self._live.cancelled_caught and self._answered_at is None:
                         final = CarrierStatus.CANCELED
+                    if self.record.errors:
+                        final = CarrierStatus.FAILED
                     self._finish(final)
                     if self._answered_at is not None:
                         with anyio.move_on_after(FLUSH_S):

@@ -102,7 +102,8 @@ class MediaStream:
             clean = await self._stream(socket, headers)
         finally:
             with CancelScope(shield=True), anyio.move_on_after(1.0):
-                await self._close(socket, clean=clean)
+                # A callee who broke did not hang up: the call has failed, and must look like it.
+                await self._close(socket, clean=clean and not self._record.errors)
 
     async def _stream(self, socket: ClientConnection, headers: Mapping[str, str]) -> bool:
         """Run until the phone closes (True) or the line is cut by a fault (False)."""

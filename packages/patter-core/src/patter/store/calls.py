@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import TYPE_CHECKING
 
 import anyio
 
-from patter.envelope import CallResult
+if TYPE_CHECKING:
+    from patter.envelope import CallResult
 
 __all__ = ["CallEntry", "MemoryCallStore"]
 
