@@ -23,6 +23,7 @@ from patter import (
     PhoneStopped,
     PortInUse,
 )
+from patter.engine import Engine
 from patter.envelope import CallResult
 from patter.local.dialogue import Listen, Persona, Say, Wait, scripted
 from patter.local.exchange import Exchange, Faults, Timings
@@ -57,6 +58,18 @@ class Mind:
         yield deltas()
 
 
+async def count_tasks(_: object = None) -> int:
+    return len(asyncio.all_tasks())
+
+
+async def wait_for_tasks(wanted: int) -> int:
+    """The number of tasks, once connections that are closing have closed."""
+    with anyio.move_on_after(3):
+        while await count_tasks() > wanted:
+            await anyio.sleep(0.01)  # noqa: ASYNC110 - a leak has no event
+    return await count_tasks()
+
+
 MakeTool = Callable[..., PatterTool]
 
 
@@ -69,9 +82,13 @@ def make_tool() -> Iterator[MakeTool]:
         phones.append(phone)
         return PatterTool(phone, **options)
 
+    engine = Engine.shared()
+    before = engine.run_sync(count_tasks)
     yield make
     for phone in phones:
-        phone.engine.run_sync(lambda _, phone=phone: phone.stop())
+        engine.run_sync(lambda _, phone=phone: phone.stop())
+    # Nothing that a phone or a call has started may live on.
+    assert engine.run_sync(lambda _: wait_for_tasks(before)) <= before
 
 
 def exchange(tool: PatterTool) -> Exchange:

@@ -145,6 +145,7 @@ class Patter:
             PortInUse: another program listens on the port.
             ConfigError: something the carrier needs is missing.
         """
+        self._was_stopped = False
         await self.engine.run(lambda _: self._start())
 
     async def stop(self) -> None:
@@ -256,8 +257,9 @@ class Patter:
 
     async def _start(self) -> None:
         async with self._starting:
+            if self._was_stopped:
+                raise PhoneStopped("This phone was stopped. Start it again, or make a new one.")
             if self._board is None:
-                self._was_stopped = False
                 self._stopping, self._stopped = anyio.Event(), anyio.Event()
                 await self.engine.tasks.start(self._serve)
 
@@ -308,17 +310,15 @@ class Patter:
 
     async def _stop(self) -> None:
         self._was_stopped = True
-        if self._board is not None:
-            self._stopping.set()
-            await self._stopped.wait()
+        async with self._starting:
+            if self._board is not None:
+                self._stopping.set()
+                await self._stopped.wait()
 
     async def _place(
         self, arguments: CallArguments, agent: Agent, on_event: EventSink | None, tap: Tap | None, key: str | None
     ) -> CallResult:
-        if self._was_stopped:
-            raise PhoneStopped("This phone was stopped. Start it again, or make a new one.")
-        if self._board is None:
-            await self._start()
+        await self._start()
         assert self._board is not None
         if self.network is not None:
             self.network.expect(arguments.goal)
