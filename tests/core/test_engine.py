@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 import anyio
 import pytest
 
-from patter.engine import Engine, EventSink
+from patter.call.request import EventSink
+from patter.engine import Engine
 
 Job = Callable[[EventSink | None], Awaitable[str]]
 

@@ -66,7 +66,7 @@ async def wait_for_tasks(wanted: int) -> int:
     """The number of tasks, once connections that are closing have closed."""
     with anyio.move_on_after(3):
         while await count_tasks() > wanted:
-            await anyio.sleep(0.01)  # noqa: ASYNC110 - a leak has no event
+            await anyio.sleep(0.01)
     return await count_tasks()
 
 

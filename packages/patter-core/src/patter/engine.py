@@ -15,17 +15,17 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 from anyio.abc import TaskGroup
 from anyio.from_thread import BlockingPortal
 
-__all__ = ["Engine", "Event", "EventSink", "HostedEngine", "Job"]
+from patter.call.request import Event, EventSink
+
+__all__ = ["Engine", "HostedEngine", "Job"]
 
 T = TypeVar("T")
-Event = dict[str, Any]
-EventSink = Callable[[Event], None]
 Job = Callable[[EventSink | None], Awaitable[T]]
 """Work for the engine's loop. It is handed where to put progress events."""
 

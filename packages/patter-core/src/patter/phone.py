@@ -14,9 +14,10 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from patter.agent import Agent
 from patter.call.prices import Prices
+from patter.call.request import EventSink
 from patter.call.tasks import first_error
 from patter.carriers.addresses import public_url
-from patter.engine import Engine, EventSink, HostedEngine
+from patter.engine import Engine, HostedEngine
 from patter.errors import ConfigError, InvalidArguments, PhoneStopped
 from patter.policy.numbers import check_number
 from patter.schema import CallArguments, check_arguments

@@ -12,7 +12,7 @@ import anyio
 
 from patter import schema
 from patter.agent import Agent
-from patter.engine import EventSink
+from patter.call.request import EventSink
 from patter.errors import ConfigError, InvalidArguments, PatterError, PhoneStopped
 from patter.phone import Patter
 from patter.policy.numbers import AllowedNumbers, check_allowed

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import anyio
 
-from patter.agent import Agent
 from patter.call.conversation import Conversation
 from patter.call.greeting import Greeting
 from patter.call.meter import Meter
@@ -20,6 +17,7 @@ from patter.call.outcome import ending_of_dial, ending_of_error, ending_of_statu
 from patter.call.prices import Prices
 from patter.call.prompt import MACHINE, system_prompt
 from patter.call.report import CallFacts, build_result
+from patter.call.request import CallRequest, EventSink
 from patter.call.toolbox import CallTools
 from patter.call.transcript import Transcript
 from patter.call.turn import Recital
@@ -29,10 +27,7 @@ from patter.envelope import CallError, CallResult, Ending, EndReason
 from patter.errors import CarrierError, LineError
 from patter.voice.base import Ears, Voice
 
-__all__ = ["Call", "CallRequest", "EventSink"]
-
-EventSink = Callable[[dict[str, Any]], None]
-"""Takes progress events: JSON-able dicts with at least ``type``, ``call_id`` and ``at_s`` since the dial."""
+__all__ = ["Call"]
 
 _log = logging.getLogger("patter")
 
@@ -43,19 +38,6 @@ _RING_GRACE_S = 5.0
 _LOOK_EVERY_S = 0.5
 _LIMIT_MARGIN_S = 30
 """The carrier's own time limit is the backstop, and must not be faster than ours."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallRequest:
-    """What the host asked for, checked. ``ref`` is our name of the call until the carrier has one."""
-
-    ref: str
-    to: str
-    from_number: str
-    agent: Agent
-    goal: str | None
-    first_message: str | None
-    max_duration_s: int
 
 
 class Call:

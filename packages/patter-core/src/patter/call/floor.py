@@ -212,7 +212,7 @@ class Floor:
             self._agent = _Agent.LISTENING
             decisions.append(Yield())
         if not self._text():
-            self._started_at = min(ended_at, self._voice_began_at or ended_at)
+            self._started_at = self._speech_began(ended_at)
         if hearing.is_final:
             self._finals.append(text)
             self._interim = ""
@@ -222,6 +222,14 @@ class Floor:
         self._word_at = ended_at
         self._nudges = 0
         return decisions
+
+    def _speech_began(self, ended_at: float) -> float:
+        """When the voice of the words that ended then began; a noise of long ago is not theirs."""
+        if self._voice_began_at is None or self._voice_changed_at is None:
+            return ended_at
+        if not self._voice_on and ended_at - self._voice_changed_at > _LATE_FINAL_S:
+            return ended_at
+        return min(ended_at, self._voice_began_at)
 
     def _text(self) -> str:
         return " ".join([*self._finals, self._interim] if self._interim else self._finals)

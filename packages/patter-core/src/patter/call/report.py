@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from patter.call.meter import Meter
 from patter.call.prices import Prices
+from patter.call.request import CallRequest
 from patter.call.transcript import Transcript
 from patter.carriers.base import CarrierStatus
 from patter.envelope import CallResult, Details, Ending, EndReason, ToolCallRecord
-
-if TYPE_CHECKING:
-    from patter.call.call import CallRequest
 
 __all__ = ["CallFacts", "build_result"]
 

@@ -9,9 +9,10 @@ import anyio
 from anyio.abc import TaskGroup
 
 from patter.agent import Agent
-from patter.call.call import Call, CallRequest, EventSink
+from patter.call.call import Call
 from patter.call.mouth import Tap
 from patter.call.prices import Prices
+from patter.call.request import CallRequest, EventSink
 from patter.carriers.addresses import Addresses
 from patter.carriers.base import CallUpdate, Carrier, Line, LineStart
 from patter.envelope import CallError, CallResult, Ending, EndReason

@@ -26,9 +26,9 @@ from patter.settings import DEFAULT_CALL_S
 
 if TYPE_CHECKING:
     from patter.agent import Agent
+    from patter.call.request import EventSink
     from patter.cli.keyboard import Prompt
     from patter.cli.view import Facts
-    from patter.engine import EventSink
     from patter.envelope import CallResult
     from patter.phone import Patter
     from patter.schema import CallArguments

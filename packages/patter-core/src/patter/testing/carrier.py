@@ -10,9 +10,10 @@ import anyio
 import anyio.lowlevel
 
 from patter.agent import Agent
-from patter.call.call import Call, CallRequest, EventSink
+from patter.call.call import Call
 from patter.call.mouth import Tap
 from patter.call.prices import Prices
+from patter.call.request import CallRequest, EventSink
 from patter.carriers.addresses import Addresses
 from patter.carriers.base import CallUpdate, CarrierStatus, DialOrder, Line, LineStart, MediaSocket, Stopped
 from patter.envelope import CallResult
