@@ -36,6 +36,14 @@ class Agent:
     tools: Sequence[Tool] = ()
     timing: Timing = field(default_factory=Timing)
 
+    def __post_init__(self) -> None:
+        for name, method in (("stt", "open"), ("llm", "stream"), ("tts", "open")):
+            provider = getattr(self, name)
+            if not callable(getattr(provider, method, None)):
+                raise ConfigError(f"agent[{name!r}] is no provider: it has no method {method}().")
+            if not isinstance(getattr(provider, "model", None), str):
+                raise ConfigError(f"agent[{name!r}] is no provider: it has no model, such as 'vendor/name'.")
+
     @classmethod
     def of(cls, agent: Agent | Mapping[str, Any]) -> Agent:
         """An agent from a mapping such as ``{"stt": ..., "llm": ..., "tts": ...}``.
@@ -51,9 +59,6 @@ class Agent:
         if missing := [name for name in ("stt", "llm", "tts") if agent.get(name) is None]:
             raise ConfigError(
                 f"agent needs {' and '.join(missing)}. "
-                'Pass {"stt": DeepgramSTT(), "llm": OpenAILLM(), "tts": ElevenLabsTTS(...)}.'
+                'Pass {"stt": ..., "llm": ..., "tts": ...}; patter.voice.base says what each must do.'
             )
-        for name, method in (("stt", "open"), ("llm", "stream"), ("tts", "open")):
-            if not callable(getattr(agent[name], method, None)):
-                raise ConfigError(f"agent[{name!r}] is no provider: it has no method {method}().")
         return cls(**agent)

@@ -255,6 +255,8 @@ class Ending:
 
     reason: EndReason
     error: CallError | None = None
+    by: EndedBy | None = None
+    """Who ended it, if the reason does not say."""
 
     def status(self) -> CallStatus:
         return _STATUS[self.reason][0]
@@ -269,4 +271,4 @@ class Ending:
         return outcome
 
     def ended_by(self) -> EndedBy:
-        return _STATUS[self.reason][2]
+        return self.by or _STATUS[self.reason][2]

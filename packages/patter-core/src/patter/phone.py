@@ -237,7 +237,7 @@ class Patter:
             agent = self.default_agent
         if agent is None:
             raise ConfigError(
-                'agent is missing. Pass agent={"stt": DeepgramSTT(), "llm": OpenAILLM(), "tts": ElevenLabsTTS(...)}.'
+                'agent is missing. Pass agent={"stt": ..., "llm": ..., "tts": ...}; patter.voice.base says what each must do.'
             )
         return Agent.of(agent)
 

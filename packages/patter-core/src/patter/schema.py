@@ -105,9 +105,19 @@ def _text(arguments: Mapping[str, Any], field: str, longest: int) -> str | None:
         return None
     if not isinstance(value, str):
         raise InvalidArguments(field, f"{type(value).__name__} is not a string", "Pass plain text.")
+    if not _is_text(value):
+        raise InvalidArguments(field, "it holds half a character (a cut emoji?)", "Pass whole Unicode characters.")
     if len(value) > longest:
         raise InvalidArguments(field, f"it has {len(value)} characters", f"At most {longest} are accepted; shorten it.")
     return value.strip() or None
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # a lone surrogate, as JSON escapes can make it
+        return False
+    return True
 
 
 def _duration(value: object) -> int | None:

@@ -15,7 +15,7 @@ from patter.agent import Agent
 from patter.call.request import EventSink
 from patter.errors import ConfigError, InvalidArguments, PatterError, PhoneStopped
 from patter.phone import Patter
-from patter.policy.numbers import AllowedNumbers, check_allowed
+from patter.policy.numbers import AllowedNumbers, check_allowed, read_allowed
 from patter.schema import CallArguments, check_arguments
 from patter.settings import DEFAULT_CALL_S, MAX_CALL_S, MIN_CALL_S
 
@@ -72,15 +72,13 @@ class PatterTool:
             raise ConfigError(f"max_duration_sec must be {MIN_CALL_S} to {MAX_CALL_S} seconds.")
         if max_concurrent_calls < 1:
             raise ConfigError("max_concurrent_calls must be at least 1.")
-        if isinstance(allowed_numbers, str):
-            raise ConfigError("allowed_numbers must be a list of prefixes, such as ['+1555'], or a function.")
         self.phone = phone
         self.agent = phone.check_agent(agent)
         self.name = name
         self.description = description
         self._max_duration_sec = max_duration_sec
         self._include_details = include_details
-        self._allowed = allowed_numbers
+        self._allowed = read_allowed(allowed_numbers)
         self._slots = anyio.Semaphore(max_concurrent_calls)
         self._is_stopped = False
 

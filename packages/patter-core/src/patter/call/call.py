@@ -16,7 +16,7 @@ from patter.call.mouth import Tap
 from patter.call.outcome import ending_of_dial, ending_of_error, ending_of_status
 from patter.call.prices import Prices
 from patter.call.prompt import MACHINE, system_prompt
-from patter.call.report import CallFacts, build_result
+from patter.call.report import CallFacts, build_result, emergency_result
 from patter.call.request import CallRequest, EventSink
 from patter.call.toolbox import CallTools
 from patter.call.transcript import Transcript
@@ -32,6 +32,7 @@ __all__ = ["Call"]
 _log = logging.getLogger("patter")
 
 _FLUSH_S = 1.0
+_CLOSE_S = 1.0
 _STOP_GRACE_S = 1.0
 """The line's own goodbye may come a little after the carrier's status."""
 _RING_GRACE_S = 5.0
@@ -167,7 +168,7 @@ class Call:
     def hang_up(self) -> None:
         """The host ends the call."""
         answered = self._facts.answered is not None
-        self.end(Ending(EndReason.AGENT_HANGUP if answered else EndReason.NO_ANSWER))
+        self.end(Ending(EndReason.AGENT_HANGUP if answered else EndReason.NO_ANSWER, by="system"))
 
     def emit(self, type_: str, **data: Any) -> None:
         """Send a progress event. What the host's callback raises does not reach the call."""
@@ -230,6 +231,9 @@ class Call:
                 await self._reconcile(order, error)
             else:
                 self.end(ending_of_dial(error))
+        except Exception as error:  # a carrier's own mistake says nothing of what was placed
+            message = f"The dial broke with an unexpected {type(error).__name__}."
+            await self._reconcile(order, CarrierError(message, doubtful=True))
 
     async def _reconcile(self, order: DialOrder, error: CarrierError) -> None:
         """Find out whether a dial of unknown outcome was carried out. It is never repeated."""
@@ -252,7 +256,8 @@ class Call:
     # --- the live call -------------------------------------------------------------------------
 
     async def _live(self) -> None:
-        with anyio.CancelScope() as self._waiting:
+        with anyio.CancelScope() as sessions:
+            self._waiting = sessions
             async with self._agent.tts.open() as voice, self._agent.stt.open() as ears:
                 self._waiting = None
                 try:
@@ -261,10 +266,14 @@ class Call:
                         tasks.start_soon(self._talk, ears, voice, opening)
                         await self._ended.wait()
                         tasks.cancel_scope.cancel()
+                except Exception as error:  # the boundary of what the providers do beside the conversation
+                    self.end(ending_of_error(error))
                 finally:
                     self.end(Ending(EndReason.CANCELED))
                     with anyio.CancelScope(shield=True):
                         await self._settle()
+                    # A session that is slow to close must not hold the envelope.
+                    sessions.deadline = anyio.current_time() + _CLOSE_S
         self._waiting = None
 
     def _prepare_opening(self, tasks: anyio.abc.TaskGroup, voice: Voice) -> Recital | None:
@@ -293,12 +302,6 @@ class Call:
         )
         try:
             self.end(await self._conversation.run())
-        except LineError as error:
-            # The callee may just have hung up; the carrier knows.
-            with anyio.move_on_after(self._timing.final_status_s):
-                await self._final.wait()
-            over = self._facts.carrier_status is CarrierStatus.COMPLETED
-            self.end(Ending(EndReason.USER_HANGUP) if over else ending_of_error(error))
         except Exception as error:  # the boundary of the conversation
             self.end(ending_of_error(error))
 
@@ -369,13 +372,17 @@ class Call:
             self._facts.flush_error = type(error).__name__
 
     def _envelope(self) -> CallResult:
-        return build_result(
-            self.request,
-            call_id=self.call_id,
-            carrier=self._carrier.name,
-            facts=self._facts,
-            transcript=self._transcript,
-            meter=self._meter,
-            prices=self._prices,
-            tool_calls=self._tools.records,
-        )
+        try:
+            return build_result(
+                self.request,
+                call_id=self.call_id,
+                carrier=self._carrier.name,
+                facts=self._facts,
+                transcript=self._transcript,
+                meter=self._meter,
+                prices=self._prices,
+                tool_calls=self._tools.records,
+            )
+        except Exception as error:  # the boundary of a call: there is always an envelope
+            _log.error("The envelope of a call could not be written: %s", type(error).__name__)
+            return emergency_result(self.call_id, self._facts)

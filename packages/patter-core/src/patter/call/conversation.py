@@ -33,8 +33,6 @@ from patter.voice.base import Ears, Hearing, Voice
 
 __all__ = ["Conversation"]
 
-_LATE_WORDS_S = 1.5
-"""Words that come later than this after the line became quiet were not what was loud."""
 _UNHEARD_FRAMES = 250
 """Frames that wait for slow ears before the oldest are dropped: five seconds."""
 
@@ -97,7 +95,10 @@ class Conversation:
         self._facts, self._inbox = anyio.create_memory_object_stream[_Fact](4096)
         self._unheard, self._audio = anyio.create_memory_object_stream[bytes](_UNHEARD_FRAMES)
         self._last_frame_at = self._loud_at = -math.inf
+        self._taken_until = -math.inf
+        """What was loud until then belongs to words that were taken already."""
         self._turn: Turn | None = None
+        self._yielding = False
         self._floor = Floor(agent.timing, anyio.current_time())
 
     async def run(self) -> Ending:
@@ -182,7 +183,7 @@ class Conversation:
             fact = await self._next_fact(floor.wake_at())
             now = anyio.current_time()
             if isinstance(fact, Stopped):
-                return _ending_of(fact)
+                return self._stopped(fact)
             if isinstance(fact, _TurnOver):
                 if (ending := self._turn_over(fact, now)) is not None:
                     return ending
@@ -203,6 +204,13 @@ class Conversation:
             return await self._inbox.receive()
         return None
 
+    def _stopped(self, stopped: Stopped) -> Ending:
+        if not stopped.clean:
+            raise LineError(stopped.reason or "the media connection broke")
+        # Whoever hangs up during the goodbye does not change what the call came to.
+        ending = self._tools.ending()
+        return Ending(EndReason.USER_HANGUP) if ending.reason is EndReason.AGENT_HANGUP else ending
+
     def _hear(self, hearing: Hearing) -> Sequence[decisions.Decision]:
         now = anyio.current_time()
         taken = self._floor.hear(hearing, now, ended_at=self._end_of_words(hearing, now))
@@ -215,7 +223,7 @@ class Conversation:
         if hearing.ended_at_s is not None:
             behind_s = self._meter.stt_ms / 1000 - hearing.ended_at_s
             return min(now, self._last_frame_at - behind_s)
-        return self._loud_at if now - self._loud_at < _LATE_WORDS_S else now
+        return self._loud_at if self._loud_at > self._taken_until else now
 
     async def _act(self, taken: Sequence[decisions.Decision], now: float) -> None:
         for decision in taken:
@@ -228,8 +236,10 @@ class Conversation:
                         self._user_line(aside.text, aside.started_at, aside.ended_at)
                 case decisions.Yield():
                     self._mouth.hold()
+                    self._yielding = True
                     await anyio.sleep_until(self._mouth.playout.cut_at(now))
                     self._silence(anyio.current_time())
+                    self._yielding = False
                 case decisions.Retract():
                     self._silence(now)
                     self._transcript.retract()
@@ -248,9 +258,13 @@ class Conversation:
                     self._transcript.note(prompt.GIVE_UP)
                     self._answer(None, closing=True)
 
-    def _keep_floor(self) -> None:
+    def _keep_floor(self) -> bool:
+        """Let the agent close the call, unless the callee has taken the floor from the turn that wants it."""
+        if self._turn is None or self._yielding:
+            return False
         self._floor.closing()
         self._mouth.resume()
+        return True
 
     # --- the agent's turns ---------------------------------------------------------------------
 
@@ -341,15 +355,10 @@ class Conversation:
             self._emit("agent", text=heard, interrupted=line.interrupted, latency_ms=turn.latency_ms)
 
     def _user_line(self, text: str, started_at: float, ended_at: float, *, now: float | None = None) -> None:
+        self._taken_until = anyio.current_time()
         self._transcript.add(TranscriptEntry("user", text, started_at, ended_at))
         waited: dict[str, Any] = {} if now is None else {"waited_ms": round((now - ended_at) * 1000, 1)}
         self._emit("user", text=text, **waited)
-
-
-def _ending_of(stopped: Stopped) -> Ending:
-    if stopped.clean:
-        return Ending(EndReason.USER_HANGUP)
-    raise LineError(stopped.reason or "the media connection broke")
 
 
 def _provider_error(group: BaseExceptionGroup[ProviderError]) -> ProviderError:

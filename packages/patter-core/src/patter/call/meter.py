@@ -84,7 +84,7 @@ class Meter:
             return found or 0.0
 
         usage = self.usage
-        fresh = usage.input_tokens - usage.cached_tokens
+        fresh = max(usage.input_tokens - usage.cached_tokens, 0)
         # Carriers bill whole minutes of an answered call.
         minutes = math.ceil(talk_s / 60) if talk_s > 0 else 0
         cost = Cost(

@@ -11,9 +11,9 @@ from patter.call.prices import Prices
 from patter.call.request import CallRequest
 from patter.call.transcript import Transcript
 from patter.carriers.base import CarrierStatus
-from patter.envelope import CallResult, Details, Ending, EndReason, ToolCallRecord
+from patter.envelope import CallResult, Details, Ending, EndReason, Metrics, ToolCallRecord
 
-__all__ = ["CallFacts", "build_result"]
+__all__ = ["CallFacts", "build_result", "emergency_result"]
 
 
 @dataclass(slots=True)
@@ -42,6 +42,18 @@ class CallFacts:
 
     def wall(self, at: float) -> datetime:
         return self.started_at + timedelta(seconds=at - self.dialled)
+
+
+def emergency_result(call_id: str, facts: CallFacts) -> CallResult:
+    """The envelope of a call whose books cannot be read: better a bare one than none."""
+    return CallResult(
+        call_id=call_id,
+        status="failed",
+        duration_seconds=round(facts.talk_s, 3),
+        cost_usd=0.0,
+        transcript=[],
+        metrics=Metrics(),
+    )
 
 
 def build_result(

@@ -49,11 +49,11 @@ class CallTools:
         self._emit = emit
         self._ending = Ending(EndReason.AGENT_HANGUP)
         self._runner = ToolRunner([*tools, self._end_call()], timeout_s=timeout_s, context=context)
-        self._on_closing: Callable[[], None] = lambda: None
+        self._on_closing: Callable[[], bool] = lambda: True
         self._tasks: TaskGroup | None = None
 
-    def open(self, tasks: TaskGroup, *, on_closing: Callable[[], None]) -> None:
-        """Say where tools run, and whom to tell that the agent is closing the call."""
+    def open(self, tasks: TaskGroup, *, on_closing: Callable[[], bool]) -> None:
+        """Say where tools run, and whom to ask whether the agent may close the call now."""
         self._tasks = tasks
         self._on_closing = on_closing
 
@@ -108,11 +108,13 @@ class CallTools:
 
     def _end_call(self) -> Tool:
         async def end_call(arguments: dict[str, Any], context: ToolContext) -> dict[str, str]:
-            if not self.closing:
-                self.closing = True
-                if arguments.get("reason") == "voicemail":
-                    self._ending = Ending(EndReason.VOICEMAIL)
-                self._on_closing()
+            if self.closing:
+                return {"status": "ending"}
+            if not self._on_closing():
+                return {"status": "not ended", "reason": "the other side has begun to speak"}
+            self.closing = True
+            if arguments.get("reason") == "voicemail":
+                self._ending = Ending(EndReason.VOICEMAIL)
             return {"status": "ending"}
 
         return Tool(

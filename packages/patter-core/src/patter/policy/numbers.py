@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from patter.errors import ConfigError, InvalidArguments, NotAllowed
 
-__all__ = ["AllowedNumbers", "check_allowed", "check_number", "mask_number"]
+__all__ = ["AllowedNumbers", "check_allowed", "check_number", "mask_number", "read_allowed"]
 
 AllowedNumbers = Sequence[str] | Callable[[str], bool]
 """Prefixes such as ``+1555``, or a function that is asked."""
@@ -15,6 +15,7 @@ AllowedNumbers = Sequence[str] | Callable[[str], bool]
 _EXPECTED = "Expected an E.164 number: '+', country code, subscriber number, such as +15551234567"
 _SEPARATORS = re.compile(r"[ .\-()/\u00a0\u2010-\u2015]+")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
+_PREFIX = re.compile(r"\+[1-9][0-9]{0,14}", re.ASCII)
 _SHORT = re.compile(r"\+?[0-9]{1,6}", re.ASCII)
 
 
@@ -62,17 +63,33 @@ def _check_possible(number: str, field: str) -> str:
     raise InvalidArguments(field, f"{number!r} {problem} for country code +{parsed.country_code}", f"{_EXPECTED}.")
 
 
+def read_allowed(allowed: AllowedNumbers | None) -> AllowedNumbers | None:
+    """The owner's list, checked: prefixes with '+' and country code, or a function. None allows every number.
+
+    Raises:
+        ConfigError: it is no such list, or a prefix in it would allow everything or nothing.
+    """
+    if allowed is None or callable(allowed):
+        return allowed
+    if isinstance(allowed, str) or not isinstance(allowed, Sequence):
+        raise ConfigError("allowed_numbers must be a list of prefixes, such as ['+1555'], or a function.")
+    prefixes = [_SEPARATORS.sub("", prefix) if isinstance(prefix, str) else prefix for prefix in allowed]
+    for prefix in prefixes:
+        if not isinstance(prefix, str) or not _PREFIX.fullmatch(prefix):
+            raise ConfigError(
+                f"allowed_numbers: {prefix!r} is no prefix. Write '+' and the country code first: '+1555'."
+            )
+    return prefixes
+
+
 def check_allowed(number: str, allowed: AllowedNumbers | None, *, field: str = "to") -> None:
-    """Ask the owner's list. None allows every number.
+    """Ask the owner's list, as `read_allowed` gives it.
 
     Raises:
         NotAllowed: the list does not hold the number.
-        ConfigError: the list is a bare string, whose letters would be taken for prefixes.
     """
     if allowed is None:
         return
-    if isinstance(allowed, str):
-        raise ConfigError("allowed_numbers must be a list of prefixes, such as ['+1555'], or a function.")
     found = allowed(number) if callable(allowed) else number.startswith(tuple(allowed))
     if not found:
         problem = f"{mask_number(number)} is not among the allowed numbers"
