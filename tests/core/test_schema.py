@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from patter import InvalidArguments, schema
+from patter import ConfigError, InvalidArguments, NotAllowed, schema
+from patter.policy.numbers import check_allowed, read_allowed
 
 
 def test_the_schema_is_a_valid_schema() -> None:
@@ -53,6 +54,7 @@ GOOD: list[tuple[dict[str, Any], tuple[Any, ...]]] = [
     ({"to": "+1.555.123.4567", "goal": "", "first_message": "  "}, ("+15551234567", None, None, None)),
     ({"to": "+49\u00a030 1234567", "max_duration_sec": 1}, ("+49301234567", None, None, 1)),
     ({"to": "+15551234567", "max_duration_sec": 1800}, ("+15551234567", None, None, 1800)),
+    ({"to": "tel:+1-555-123-4567"}, ("+15551234567", None, None, None)),
     ({"to": "+15551234567", "max_duration_sec": 60.0}, ("+15551234567", None, None, 60)),
     (
         {"to": "+15551234567", "goal": None, "first_message": None, "max_duration_sec": None},
@@ -73,25 +75,27 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"to": ""}, "to", "empty"),
     ({"to": "   "}, "to", "empty"),
     ({"to": 15551234567}, "to", "not a string"),
-    ({"to": "+"}, "to", "7 to 15 digits"),
-    ({"to": "+abc"}, "to", "7 to 15 digits"),
+    ({"to": "+"}, "to", "not a telephone number"),
+    ({"to": "+abc"}, "to", "not a telephone number"),
     ({"to": "5551234567"}, "to", "country code"),
-    ({"to": "tel:+15551234567"}, "to", "country code"),
+    ({"to": "tel:5551234567"}, "to", "country code"),
     ({"to": "0015551234567"}, "to", "write +"),
     ({"to": "+0123456789"}, "to", "7 to 15 digits"),
     ({"to": "+1 (555) 1"}, "to", "emergency or short"),
     ({"to": "+1555123"}, "to", "too short"),
     ({"to": "+155512345678901"}, "to", "too long"),
     ({"to": "+1555123456789012345"}, "to", "7 to 15 digits"),
-    ({"to": "+15551234567\n+15551234568"}, "to", "7 to 15 digits"),
-    ({"to": "+1٥٥٥١٢٣٤٥٦٧"}, "to", "7 to 15 digits"),
-    ({"to": "+1555123456七"}, "to", "7 to 15 digits"),
-    ({"to": "+15551234567;+15551234568"}, "to", "7 to 15 digits"),
-    ({"to": "sip:me@example.com"}, "to", "country code"),
+    ({"to": "+15551234567\n+15551234568"}, "to", "not a telephone number"),
+    ({"to": "+1٥٥٥١٢٣٤٥٦٧"}, "to", "not a telephone number"),
+    ({"to": "+1555123456七"}, "to", "not a telephone number"),
+    ({"to": "+15551234567;+15551234568"}, "to", "not a telephone number"),
+    ({"to": "sip:me@example.com"}, "to", "not a telephone number"),
     ({"to": "911"}, "to", "emergency"),
     ({"to": "112"}, "to", "emergency"),
     ({"to": "+911"}, "to", "emergency"),
     ({"to": "55555"}, "to", "short"),
+    ({"to": "+19005551234"}, "to", "premium"),
+    ({"to": "+15551234567", "goal": "\ud800 hi"}, "goal", "half a character"),
     ({"to": "+9990000000"}, "to", "country code"),
     ({"to": "+15551234567", "goal": 3}, "goal", "not a string"),
     ({"to": "+15551234567", "goal": "x" * 4001}, "goal", "4001"),
@@ -119,3 +123,18 @@ def test_bad_arguments_name_the_field_the_problem_and_the_remedy(
     assert problem in str(error)
     assert str(error).startswith(f"{field}: ")
     assert error.expected
+
+
+@pytest.mark.parametrize("allowed", [[""], ["+"], ["1555"], [None], "+1555", 3, ["+1555", "x"]])
+def test_a_list_that_would_allow_everything_or_nothing_is_refused(allowed: Any) -> None:
+    with pytest.raises(ConfigError, match="allowed_numbers"):
+        read_allowed(allowed)
+
+
+def test_prefixes_may_be_written_with_separators_and_a_broken_function_allows_nothing() -> None:
+    allowed = read_allowed(["+1 (555)"])
+    check_allowed("+15551234567", allowed)
+    with pytest.raises(NotAllowed):
+        check_allowed("+15061234567", allowed)
+    with pytest.raises(NotAllowed, match="ZeroDivisionError"):
+        check_allowed("+15551234567", lambda number: 1 // 0 == 0)

@@ -209,7 +209,7 @@ def test_a_call_through_a_carriers_address():
             "TWILIO_PHONE_NUMBER": "+15550100001",
             "PATTER_WEBHOOK_URL": f"http://127.0.0.1:{port}",
         }
-        arguments = ("+15550101001", "--goal", "Say hello.", "--local-agent", "--port", str(port))
+        arguments = ("+15550101001", "--goal", "Say hello.", "--local-agent", "--yes", "--port", str(port))
         try:
             code, out, err = finish(start("call", *arguments, env=env))
         finally:

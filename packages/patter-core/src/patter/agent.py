@@ -43,6 +43,13 @@ class Agent:
                 raise ConfigError(f"agent[{name!r}] is no provider: it has no method {method}().")
             if not isinstance(getattr(provider, "model", None), str):
                 raise ConfigError(f"agent[{name!r}] is no provider: it has no model, such as 'vendor/name'.")
+        names = ["end_call"]
+        for tool in self.tools:
+            if not isinstance(tool, Tool):
+                raise ConfigError(f"agent tools must be patter.Tool(...), and {type(tool).__name__} is none.")
+            if tool.name in names:
+                raise ConfigError(f"agent has two tools named {tool.name!r} (end_call is always there).")
+            names.append(tool.name)
 
     @classmethod
     def of(cls, agent: Agent | Mapping[str, Any]) -> Agent:
@@ -53,6 +60,8 @@ class Agent:
         """
         if isinstance(agent, Agent):
             return agent
+        if not isinstance(agent, Mapping):
+            raise ConfigError(f'agent must be a mapping {{"stt": ..., "llm": ..., "tts": ...}}, not {agent!r:.40}.')
         names = [f.name for f in fields(cls)]
         if unknown := sorted(set(agent) - set(names)):
             raise ConfigError(f"agent has no {', '.join(unknown)}. It takes {', '.join(names)}.")

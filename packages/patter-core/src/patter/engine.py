@@ -14,6 +14,7 @@ import queue
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from types import TracebackType
 from typing import TypeVar
 
@@ -129,7 +130,8 @@ class Engine:
         except BaseException:
             if not work.done():
                 work.cancel()
-                over.result(_SETTLE_S)
+                with suppress(TimeoutError):
+                    over.result(_SETTLE_S)
             raise
 
     def invoke(self, fn: Callable[[], T]) -> T:

@@ -80,11 +80,11 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def __getitem__(self, key: str) -> Any:
-        return self.model_dump(mode="json", include={key})[key]
+        return self.model_dump(mode="json")[key]
 
     def keys(self) -> Iterator[str]:
         """The names of the fields, so that ``dict(part)`` is its JSON form."""
-        return iter(type(self).model_fields)
+        return iter(self.model_dump(mode="json"))
 
 
 class TranscriptLine(_Part):

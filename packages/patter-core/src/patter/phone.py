@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from importlib import import_module
 from types import TracebackType
@@ -66,7 +67,11 @@ class Patter:
         pricing: Mapping[str, float] | None = None,
         _network: LocalNetwork | None = None,
     ) -> None:
+        if type(port) is not int or not 0 <= port <= 65535:
+            raise ConfigError(f"port must be a number from 0 to 65535, and {port!r} is none.")
         if _network is None:
+            if isinstance(carrier, type) or (carrier is not None and not hasattr(carrier, "dial")):
+                raise ConfigError("carrier must be an account, such as carrier=Twilio().")
             if carrier is None:
                 raise ConfigError("carrier is missing. Pass carrier=Twilio(), or use Patter.local() without keys.")
             phone_number = require_env(phone_number, argument="phone_number", variable="TWILIO_PHONE_NUMBER")
@@ -87,6 +92,7 @@ class Patter:
         self._stopping = anyio.Event()
         self._stopped = anyio.Event()
         self._was_stopped = False
+        self._pid = os.getpid()
 
     @classmethod
     def local(
@@ -222,7 +228,11 @@ class Patter:
             {"to": to, "goal": goal, "first_message": first_message, "max_duration_sec": max_duration_s}
         )
         who = self.check_agent(agent)
-        if checked.goal is None and who.system_prompt is None:
+        if on_event is not None and not callable(on_event):
+            raise InvalidArguments("on_event", "it is no function", "Pass a function that takes one event.")
+        if idempotency_key is not None and (not isinstance(idempotency_key, str) or not idempotency_key):
+            raise InvalidArguments("idempotency_key", "it is no text", "Pass a string, or None for a call of its own.")
+        if not checked.goal and not who.system_prompt:
             raise InvalidArguments("goal", "it is missing", "Say what the call shall achieve.")
         job = lambda sink: self._place(checked, who, sink, tap, idempotency_key)  # noqa: E731
         return await self.engine.run(job, on_event)
@@ -237,7 +247,8 @@ class Patter:
             agent = self.default_agent
         if agent is None:
             raise ConfigError(
-                'agent is missing. Pass agent={"stt": ..., "llm": ..., "tts": ...}; patter.voice.base says what each must do.'
+                'agent is missing. Pass agent={"stt": ..., "llm": ..., "tts": ...}; '
+                "patter.voice.base says what each must do."
             )
         return Agent.of(agent)
 
@@ -260,7 +271,10 @@ class Patter:
         async with self._starting:
             if self._was_stopped:
                 raise PhoneStopped("This phone was stopped. Start it again, or make a new one.")
+            if self._board is not None and self._pid != os.getpid():
+                self._board = None  # the service stayed with the parent of this forked process
             if self._board is None:
+                self._pid = os.getpid()
                 self._stopping, self._stopped = anyio.Event(), anyio.Event()
                 await self.engine.tasks.start(self._serve)
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from patter.errors import InvalidArguments
+from patter.errors import ConfigError, InvalidArguments
 from patter.policy.numbers import check_number
 from patter.settings import DEFAULT_CALL_S, MAX_CALL_S, MIN_CALL_S
 
@@ -141,6 +141,8 @@ def openai_schema(
     ``strict`` asks the vendor to enforce the schema; then every property is required and those that
     may be left out take null.
     """
+    if api not in ("chat", "responses"):
+        raise ConfigError(f"api must be 'chat' or 'responses', and {api!r} is neither.")
     parameters = copy.deepcopy(PARAMETERS)
     function: dict[str, Any] = {"name": name, "description": description, "parameters": parameters}
     if strict:

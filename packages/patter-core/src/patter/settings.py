@@ -56,6 +56,10 @@ class Timing:
     tool_timeout_s: float = 10.0
     tool_rounds: int = 4
     """After so many rounds of tool calls in one turn the mind must answer without tools."""
+    open_s: float = 5.0
+    """The longest wait for ears and voice to open their sessions."""
+    voice_timeout_s: float = 8.0
+    """The longest wait for the first audio of a turn, from its first text."""
     mind_timeout_s: float = 10.0
     """The longest wait for the next piece of the mind's answer."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HermesRegistry", "PatterTool"]
 
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _log = logging.getLogger("patter")
 
 
@@ -68,10 +70,12 @@ class PatterTool:
     ) -> None:
         if not isinstance(phone, Patter):
             raise ConfigError("phone must be a Patter(...), or Patter.local() to try without keys.")
-        if not MIN_CALL_S <= max_duration_sec <= MAX_CALL_S:
-            raise ConfigError(f"max_duration_sec must be {MIN_CALL_S} to {MAX_CALL_S} seconds.")
-        if max_concurrent_calls < 1:
-            raise ConfigError("max_concurrent_calls must be at least 1.")
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"name {name!r} is no tool name: 1 to 64 characters of A-Z a-z 0-9 _ -.")
+        if type(max_duration_sec) is not int or not MIN_CALL_S <= max_duration_sec <= MAX_CALL_S:
+            raise ConfigError(f"max_duration_sec must be a whole number of seconds, {MIN_CALL_S} to {MAX_CALL_S}.")
+        if type(max_concurrent_calls) is not int or max_concurrent_calls < 1:
+            raise ConfigError("max_concurrent_calls must be a whole number, at least 1.")
         self.phone = phone
         self.agent = phone.check_agent(agent)
         self.name = name
@@ -80,6 +84,7 @@ class PatterTool:
         self._include_details = include_details
         self._allowed = read_allowed(allowed_numbers)
         self._slots = anyio.Semaphore(max_concurrent_calls)
+        self._queued: set[anyio.CancelScope] = set()
         self._is_stopped = False
 
     # --- lifetime ------------------------------------------------------------------------------
@@ -157,7 +162,7 @@ class PatterTool:
             raise PhoneStopped("This tool was stopped. Start it again, or make a new one.")
         arguments = check_arguments({**(args or {}), **kwargs})
         check_allowed(arguments.to, self._allowed)
-        if arguments.goal is None and self.agent.system_prompt is None:
+        if not arguments.goal and not self.agent.system_prompt:
             raise InvalidArguments("goal", "it is missing", "Say what the call shall achieve.")
         return arguments
 
@@ -166,11 +171,30 @@ class PatterTool:
         return self.phone.hangup(call_id)
 
     def hangup_all(self) -> int:
-        """Hang up every live call of the phone, from any thread; how many there were."""
+        """Hang up every live call of the phone, from any thread; how many there were.
+
+        Calls of this tool that wait for their turn are not placed any more, and raise `PhoneStopped`.
+        """
+        self.phone.engine.invoke(self._drop_queued)
         return self.phone.hangup_all()
 
+    def _drop_queued(self) -> None:
+        for scope in self._queued:
+            scope.cancel()
+
+    async def _wait_for_slot(self) -> None:
+        with anyio.CancelScope() as scope:
+            self._queued.add(scope)
+            try:
+                await self._slots.acquire()
+            finally:
+                self._queued.discard(scope)
+        if scope.cancelled_caught:
+            raise PhoneStopped("The call was hung up while it waited for its turn; nothing was dialled.")
+
     async def _execute(self, arguments: CallArguments, sink: EventSink | None, key: str | None) -> CallResult:
-        async with self._slots:
+        await self._wait_for_slot()
+        try:
             result = await self.phone.call(
                 arguments.to,
                 goal=arguments.goal,
@@ -180,6 +204,8 @@ class PatterTool:
                 on_event=sink,
                 idempotency_key=key,
             )
+        finally:
+            self._slots.release()
         return result if self._include_details else result.model_copy(update={"details": None})
 
     # --- schemas -------------------------------------------------------------------------------

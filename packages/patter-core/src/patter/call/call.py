@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 from datetime import UTC, datetime
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import anyio
 
 from patter.call.conversation import Conversation
+from patter.call.dial import look_for, order_for, place
 from patter.call.greeting import Greeting
 from patter.call.meter import Meter
 from patter.call.mouth import Tap
 from patter.call.outcome import ending_of_dial, ending_of_error, ending_of_status
 from patter.call.prices import Prices
 from patter.call.prompt import MACHINE, system_prompt
-from patter.call.report import CallFacts, build_result, emergency_result
+from patter.call.report import Books, CallFacts
 from patter.call.request import CallRequest, EventSink
 from patter.call.toolbox import CallTools
 from patter.call.transcript import Transcript
@@ -33,12 +35,10 @@ _log = logging.getLogger("patter")
 
 _FLUSH_S = 1.0
 _CLOSE_S = 1.0
+_FETCH_S = 1.0
 _STOP_GRACE_S = 1.0
 """The line's own goodbye may come a little after the carrier's status."""
 _RING_GRACE_S = 5.0
-_LOOK_EVERY_S = 0.5
-_LIMIT_MARGIN_S = 30
-"""The carrier's own time limit is the backstop, and must not be faster than ours."""
 
 
 class Call:
@@ -89,6 +89,15 @@ class Call:
         self._final, self._ended, self._released = anyio.Event(), anyio.Event(), anyio.Event()
 
     @property
+    def is_dialled(self) -> bool:
+        """True if the carrier was asked to place it."""
+        return self._facts.is_dialled
+
+    def goes_by(self, call_id: str) -> bool:
+        """True if this is the call's id, or the one it had before the carrier gave it one."""
+        return call_id in (self.call_id, f"local_{self.request.ref}")
+
+    @property
     def call_id(self) -> str:
         """The carrier's id once it is known, and before that a name of our own."""
         return self._facts.carrier_id or f"local_{self.request.ref}"
@@ -108,7 +117,7 @@ class Call:
             self.end(Ending(EndReason.CANCELED))
             with anyio.CancelScope(shield=True):
                 await self._settle()
-            self.result = self._envelope()
+            self.result = self._books().envelope()
             self.over.set()
             self.emit("ended", status=self.result.status, end_reason=str(self._facts.ending.reason))
         return self.result
@@ -126,10 +135,11 @@ class Call:
             if facts.machine:
                 self._transcript.note(MACHINE)
         status = update.status
-        if status is None or self._final.is_set():
+        if status is None or not status.follows(facts.carrier_status):
             return
         facts.carrier_status = status
         if status is CarrierStatus.RINGING:
+            facts.has_rung = True
             self.emit("ringing")
         elif status is CarrierStatus.IN_PROGRESS:
             self._answer()
@@ -187,7 +197,7 @@ class Call:
         return self._facts.carrier_id == carrier_id
 
     def _answer(self) -> None:
-        if self._facts.answered is None:
+        if self._facts.answered is None and not self._ended.is_set():
             self._facts.answered = anyio.current_time()
             self._answered.set()
             self.emit("answered")
@@ -195,86 +205,71 @@ class Call:
     # --- dialling ------------------------------------------------------------------------------
 
     async def _dial(self, watchers: anyio.abc.TaskGroup) -> None:
+        refusal: CarrierError | None = None
         with anyio.CancelScope() as self._waiting:
             async with self._dial_lock:
                 if self._ended.is_set():
                     return
-                self._facts.dialled = anyio.current_time()
+                self._facts.dialled, self._facts.started_at = anyio.current_time(), datetime.now(UTC)
+                self._facts.is_dialled = True
                 for watcher in (self._watch_deadline, self._watch_ringing, self._watch_media):
                     watchers.start_soon(watcher)
                 self.emit("dialing", to=self.request.to)
+                assert self._token is not None
+                order = order_for(self.request, self._addresses, self._token, ring_s=self._timing.ring_s)
                 # A create request that was sent is waited for: its answer says what there is to hang up.
                 with anyio.CancelScope(shield=True):
-                    await self._create(self._order())
+                    try:
+                        self._knows(await place(self._carrier, order))
+                    except CarrierError as error:
+                        refusal = error
+            if refusal is not None:
+                with anyio.CancelScope(shield=True):
+                    await self._refused(refusal, order)
         self._waiting = None
 
-    def _order(self) -> DialOrder:
-        request = self.request
-        assert self._token is not None
-        return DialOrder(
-            ref=request.ref,
-            to=request.to,
-            from_number=request.from_number,
-            token=self._token,
-            status_url=self._addresses.status(request.ref),
-            machine_url=self._addresses.machine(request.ref),
-            media_url=self._addresses.media(),
-            ring_timeout_s=self._timing.ring_s,
-            time_limit_s=request.max_duration_s + _LIMIT_MARGIN_S,
-        )
-
-    async def _create(self, order: DialOrder) -> None:
-        try:
-            self._knows(await self._carrier.dial(order))
-        except CarrierError as error:
-            if error.doubtful:
-                await self._reconcile(order, error)
-            else:
-                self.end(ending_of_dial(error))
-        except Exception as error:  # a carrier's own mistake says nothing of what was placed
-            message = f"The dial broke with an unexpected {type(error).__name__}."
-            await self._reconcile(order, CarrierError(message, doubtful=True))
-
-    async def _reconcile(self, order: DialOrder, error: CarrierError) -> None:
-        """Find out whether a dial of unknown outcome was carried out. It is never repeated."""
-        with anyio.move_on_after(self._timing.reconcile_s):
-            while not self._known.is_set():
-                with anyio.move_on_after(_LOOK_EVERY_S):
-                    await self._known.wait()
-                if not self._known.is_set() and (found := await self._look_for(order)):
-                    self._knows(found)
+    async def _refused(self, refusal: CarrierError, order: DialOrder) -> None:
+        if refusal.doubtful:
+            within_s = self._timing.reconcile_s
+            if found := await look_for(self._carrier, order, known=self._known, within_s=within_s):
+                self._knows(found)
         if not self._known.is_set():
-            self.doubtful = True
-            self.end(ending_of_dial(error))
-
-    async def _look_for(self, order: DialOrder) -> str | None:
-        try:
-            return await self._carrier.find(order)
-        except CarrierError:
-            return None
+            self.doubtful = refusal.doubtful
+            self.end(ending_of_dial(refusal))
 
     # --- the live call -------------------------------------------------------------------------
 
     async def _live(self) -> None:
-        with anyio.CancelScope() as sessions:
+        stage = "tts"
+        with anyio.move_on_after(self._timing.open_s) as sessions:
             self._waiting = sessions
-            async with self._agent.tts.open() as voice, self._agent.stt.open() as ears:
-                self._waiting = None
-                try:
-                    async with anyio.create_task_group() as tasks:
-                        opening = self._prepare_opening(tasks, voice)
-                        tasks.start_soon(self._talk, ears, voice, opening)
-                        await self._ended.wait()
-                        tasks.cancel_scope.cancel()
-                except Exception as error:  # the boundary of what the providers do beside the conversation
-                    self.end(ending_of_error(error))
-                finally:
-                    self.end(Ending(EndReason.CANCELED))
-                    with anyio.CancelScope(shield=True):
-                        await self._settle()
+            async with self._agent.tts.open() as voice:
+                stage = "stt"
+                async with self._agent.stt.open() as ears:
+                    self._waiting = None
+                    sessions.deadline = math.inf
+                    await self._hold(ears, voice)
                     # A session that is slow to close must not hold the envelope.
                     sessions.deadline = anyio.current_time() + _CLOSE_S
         self._waiting = None
+        if not self._ended.is_set():
+            message = f"The provider did not open its session within {self._timing.open_s:g} s."
+            self.end(Ending(EndReason.PIPELINE_ERROR, CallError(code=f"{stage}_error", message=message)))
+
+    async def _hold(self, ears: Ears, voice: Voice) -> None:
+        """Wait for the line and talk, until the call has ended and is settled."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                opening = self._prepare_opening(tasks, voice)
+                tasks.start_soon(self._talk, ears, voice, opening)
+                await self._ended.wait()
+                tasks.cancel_scope.cancel()
+        except Exception as error:  # the boundary of what the providers do beside the conversation
+            self.end(ending_of_error(error))
+        finally:
+            self.end(Ending(EndReason.CANCELED))
+            with anyio.CancelScope(shield=True):
+                await self._settle()
 
     def _prepare_opening(self, tasks: anyio.abc.TaskGroup, voice: Voice) -> Recital | None:
         text = self.request.first_message or self._agent.first_message
@@ -282,7 +277,7 @@ class Call:
             return None
         greeting = Greeting(text)
         tasks.start_soon(greeting.synthesise, voice, self._meter)
-        return Recital(text=text, meter=self._meter, speech=greeting)
+        return Recital(text=text, meter=self._meter, timing=self._timing, speech=greeting)
 
     async def _talk(self, ears: Ears, voice: Voice, opening: Recital | None) -> None:
         await self._joined.wait()
@@ -315,6 +310,7 @@ class Call:
         with anyio.move_on_after(self._timing.ring_s + _RING_GRACE_S):
             await self._answered.wait()
             return
+        await self._ask_carrier()  # its last word may have been lost
         self.end(Ending(EndReason.NO_ANSWER))
 
     async def _watch_media(self) -> None:
@@ -339,12 +335,12 @@ class Call:
         self._settled = True
         with anyio.move_on_after(self._timing.settle_s):
             async with anyio.create_task_group() as tasks:
+                if self._line is not None:
+                    tasks.start_soon(self._line.close)  # first, so that nothing more is played than was written down
                 tasks.start_soon(self._flush_ears)
                 tasks.start_soon(self._close_call)
         if self._conversation is not None:
             self._conversation.close(anyio.current_time())
-        if self._line is not None:
-            await self._line.close()
         self._released.set()
 
     async def _close_call(self) -> None:
@@ -355,12 +351,26 @@ class Call:
                 await self._final.wait()
         if self._final.is_set():
             return
+        self.doubtful = True
         try:
             await self._carrier.hang_up(self._facts.carrier_id)
-        except CarrierError:
-            self.doubtful = True
+            self.doubtful = False
+        except Exception as error:  # whatever became of it, the envelope is due
+            _log.warning("Hanging up failed with %s.", type(error).__name__)
         with anyio.move_on_after(self._timing.final_status_s):
             await self._final.wait()
+        if not self._final.is_set():
+            await self._ask_carrier()
+
+    async def _ask_carrier(self) -> None:
+        """Fetch how the call stands, where its callbacks did not say."""
+        if self._facts.carrier_id is None:
+            return
+        try:
+            with anyio.move_on_after(_FETCH_S):
+                self.report(await self._carrier.fetch(self._facts.carrier_id))
+        except CarrierError:
+            return
 
     async def _flush_ears(self) -> None:
         if self._conversation is None:
@@ -369,20 +379,16 @@ class Call:
             with anyio.move_on_after(_FLUSH_S):
                 await self._conversation.flush()
         except Exception as error:  # the words are lost, the call is not
-            self._facts.flush_error = type(error).__name__
+            _log.warning("The last words were lost: %s", type(error).__name__)
 
-    def _envelope(self) -> CallResult:
-        try:
-            return build_result(
-                self.request,
-                call_id=self.call_id,
-                carrier=self._carrier.name,
-                facts=self._facts,
-                transcript=self._transcript,
-                meter=self._meter,
-                prices=self._prices,
-                tool_calls=self._tools.records,
-            )
-        except Exception as error:  # the boundary of a call: there is always an envelope
-            _log.error("The envelope of a call could not be written: %s", type(error).__name__)
-            return emergency_result(self.call_id, self._facts)
+    def _books(self) -> Books:
+        return Books(
+            request=self.request,
+            call_id=self.call_id,
+            carrier=self._carrier.name,
+            facts=self._facts,
+            transcript=self._transcript,
+            meter=self._meter,
+            prices=self._prices,
+            tool_calls=self._tools.records,
+        )

@@ -143,6 +143,8 @@ class Conversation:
             event = await self._line.receive()
             now = anyio.current_time()
             if isinstance(event, Media):
+                if not event.audio:
+                    continue  # to some vendors an empty message is the end of the audio
                 self._last_frame_at = now
                 if self._tap is not None:
                     self._tap.callee(event.audio, now)
@@ -307,6 +309,7 @@ class Conversation:
         turn = self._turn
         assert turn is not None
         turn.started_at = now
+        turn.sounding.set()
         self._floor.speaking()
         if turn.clock is not None:
             turn.clock.first_audio = now
@@ -321,7 +324,7 @@ class Conversation:
             if over.error.stage != "llm":
                 raise over.error
             self._tools.fail(CallError(code="llm_error", message=str(over.error)))
-            self._give(Recital(text=prompt.APOLOGY, meter=self._meter, closing=True))
+            self._give(Recital(text=prompt.APOLOGY, meter=self._meter, timing=self._agent.timing, closing=True))
             return None
         self._floor.done(now)
         if self._tools.closing or over.turn.closing:

@@ -38,18 +38,37 @@ class Greeting:
         self._complete = True
         self._wake()
 
-    async def __aiter__(self) -> AsyncIterator[Speech]:
-        index = 0
-        while True:
-            while index < len(self._pieces):
-                yield self._pieces[index]
-                index += 1
+    def __aiter__(self) -> AsyncIterator[Speech]:
+        return _Replay(self)
+
+    async def piece(self, index: int) -> Speech | None:
+        """The piece of this number, once it is there; None after the last."""
+        while index >= len(self._pieces):
             if self._error is not None:
                 raise self._error
             if self._complete:
-                return
+                return None
             await self._news.wait()
+        return self._pieces[index]
 
     def _wake(self) -> None:
         self._news.set()
         self._news = anyio.Event()
+
+
+class _Replay:
+    """The greeting from its beginning. A class, because a generator that is left early is closed by nobody."""
+
+    def __init__(self, greeting: Greeting) -> None:
+        self._greeting = greeting
+        self._index = 0
+
+    def __aiter__(self) -> _Replay:
+        return self
+
+    async def __anext__(self) -> Speech:
+        piece = await self._greeting.piece(self._index)
+        if piece is None:
+            raise StopAsyncIteration
+        self._index += 1
+        return piece

@@ -63,7 +63,8 @@ class Mouth:
 
     def hold(self) -> None:
         """Stop feeding; the carrier plays what it has."""
-        self._go = anyio.Event()
+        if self._go.is_set():
+            self._go = anyio.Event()
 
     def resume(self) -> None:
         """Go on feeding."""

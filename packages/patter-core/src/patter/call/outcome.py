@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from patter.call.tasks import first_error
 from patter.carriers.base import CarrierStatus
 from patter.envelope import CallError, Ending, EndReason
 from patter.errors import CarrierError, LineError, ProviderError
@@ -43,8 +44,8 @@ def ending_of_dial(error: CarrierError) -> Ending:
 
 def ending_of_error(error: BaseException) -> Ending:
     """The ending of a call in which something broke. A stranger's exception keeps its text to itself."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+    if isinstance(error, BaseExceptionGroup):
+        error = first_error(error)
     if isinstance(error, ProviderError):
         return Ending(EndReason.PIPELINE_ERROR, CallError(code=f"{error.stage}_error", message=str(error)))
     if isinstance(error, LineError):

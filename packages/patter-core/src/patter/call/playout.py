@@ -36,6 +36,8 @@ class _Span:
         return self.start_ms + self.length_ms
 
     def heard(self, position_ms: float) -> str:
+        if not self.length_ms:
+            return ""  # an emoji has no sound
         played_ms = position_ms - self.start_ms
         total_ms = self.length_ms
         if not self.complete:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,9 +12,11 @@ from patter.call.prices import Prices
 from patter.call.request import CallRequest
 from patter.call.transcript import Transcript
 from patter.carriers.base import CarrierStatus
-from patter.envelope import CallResult, Details, Ending, EndReason, Metrics, ToolCallRecord
+from patter.envelope import CallResult, CostNotes, Details, Ending, EndReason, Metrics, ToolCallRecord
 
-__all__ = ["CallFacts", "build_result", "emergency_result"]
+__all__ = ["Books", "CallFacts"]
+
+_log = logging.getLogger("patter")
 
 
 @dataclass(slots=True)
@@ -22,18 +25,26 @@ class CallFacts:
 
     started_at: datetime
     dialled: float
+    is_dialled: bool = False
+    has_rung: bool = False
     answered: float | None = None
     ended: float = 0.0
     ending: Ending = field(default_factory=lambda: Ending(EndReason.CANCELED))
     carrier_id: str | None = None
     carrier_status: CarrierStatus | None = None
     answered_by: str | None = None
-    flush_error: str | None = None
 
     @property
     def machine(self) -> bool:
         """True if the carrier says that a machine answered."""
         return (self.answered_by or "").startswith(("machine", "fax"))
+
+    @property
+    def ring_s(self) -> float:
+        """Seconds from the dial to the answer, or to the end if nobody answered; 0.0 if it never rang."""
+        if self.answered is None and not self.has_rung:
+            return 0.0
+        return round(max((self.ended if self.answered is None else self.answered) - self.dialled, 0.0), 3)
 
     @property
     def talk_s(self) -> float:
@@ -44,69 +55,78 @@ class CallFacts:
         return self.started_at + timedelta(seconds=at - self.dialled)
 
 
-def emergency_result(call_id: str, facts: CallFacts) -> CallResult:
-    """The envelope of a call whose books cannot be read: better a bare one than none."""
-    return CallResult(
-        call_id=call_id,
-        status="failed",
-        duration_seconds=round(facts.talk_s, 3),
-        cost_usd=0.0,
-        transcript=[],
-        metrics=Metrics(),
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """Everything that was noted of a call that has ended."""
 
+    request: CallRequest
+    call_id: str
+    carrier: str
+    facts: CallFacts
+    transcript: Transcript
+    meter: Meter
+    prices: Prices
+    tool_calls: Sequence[ToolCallRecord]
 
-def build_result(
-    request: CallRequest,
-    *,
-    call_id: str,
-    carrier: str,
-    facts: CallFacts,
-    transcript: Transcript,
-    meter: Meter,
-    prices: Prices,
-    tool_calls: Sequence[ToolCallRecord],
-) -> CallResult:
-    """The envelope of a call that has ended."""
-    agent = request.agent
-    cost, cost_notes = meter.cost(
-        prices,
-        stt=agent.stt.model,
-        llm=agent.llm.model,
-        tts=agent.tts.model,
-        carrier=carrier,
-        talk_s=facts.talk_s,
-    )
-    ending = facts.ending
-    answered = facts.answered
-    reached_machine = facts.machine and ending.status() == "completed"
-    details = Details(
-        outcome=ending.outcome(answered=answered is not None, machine=facts.machine),
-        end_reason=EndReason.VOICEMAIL if reached_machine else ending.reason,
-        ended_by=ending.ended_by(),
-        error=ending.error,
-        goal=request.goal,
-        to=request.to,
-        from_=request.from_number,
-        started_at=facts.started_at,
-        answered_at=None if answered is None else facts.wall(answered),
-        ended_at=facts.wall(facts.ended),
-        ring_seconds=round((facts.ended if answered is None else answered) - facts.dialled, 3),
-        carrier=carrier,
-        carrier_status=facts.carrier_status,
-        answered_by=facts.answered_by,
-        tool_calls=list(tool_calls),
-        dtmf_received=transcript.digits,
-        turns=transcript.turns(answered or facts.dialled),
-        latency=meter.latency(),
-        cost=cost_notes,
-    )
-    return CallResult(
-        call_id=call_id,
-        status=ending.status(),
-        duration_seconds=round(facts.talk_s, 3),
-        cost_usd=round(cost.stt + cost.tts + cost.llm + cost.telephony, 6),
-        transcript=transcript.lines(),
-        metrics=meter.metrics(cost),
-        details=details,
-    )
+    def envelope(self) -> CallResult:
+        """The envelope. There is always one: if the books cannot be read, a bare one."""
+        try:
+            return self._full()
+        except Exception as error:  # the boundary of a call
+            _log.error("The envelope of a call could not be written: %s", type(error).__name__)
+            return self._bare()
+
+    def _full(self) -> CallResult:
+        agent, facts = self.request.agent, self.facts
+        cost, notes = self.meter.cost(
+            self.prices,
+            stt=agent.stt.model,
+            llm=agent.llm.model,
+            tts=agent.tts.model,
+            carrier=self.carrier,
+            talk_s=facts.talk_s,
+        )
+        return CallResult(
+            call_id=self.call_id,
+            status=facts.ending.status(),
+            duration_seconds=round(facts.talk_s, 3),
+            cost_usd=round(cost.stt + cost.tts + cost.llm + cost.telephony, 6),
+            transcript=self.transcript.lines(),
+            metrics=self.meter.metrics(cost),
+            details=self._details(notes),
+        )
+
+    def _details(self, notes: CostNotes) -> Details:
+        request, facts, ending, answered = self.request, self.facts, self.facts.ending, self.facts.answered
+        reached_machine = facts.machine and ending.status() == "completed"
+        return Details(
+            outcome=ending.outcome(answered=answered is not None, machine=facts.machine),
+            end_reason=EndReason.VOICEMAIL if reached_machine else ending.reason,
+            ended_by=ending.ended_by(),
+            error=ending.error,
+            goal=request.goal,
+            to=request.to,
+            from_=request.from_number,
+            started_at=facts.started_at,
+            answered_at=None if answered is None else facts.wall(answered),
+            ended_at=facts.wall(facts.ended),
+            ring_seconds=facts.ring_s,
+            carrier=self.carrier,
+            carrier_status=facts.carrier_status,
+            answered_by=facts.answered_by,
+            tool_calls=list(self.tool_calls),
+            dtmf_received=self.transcript.digits,
+            turns=self.transcript.turns(answered or facts.dialled),
+            latency=self.meter.latency(),
+            cost=notes,
+        )
+
+    def _bare(self) -> CallResult:
+        return CallResult(
+            call_id=self.call_id,
+            status="failed",
+            duration_seconds=round(self.facts.talk_s, 3),
+            cost_usd=0.0,
+            transcript=[],
+            metrics=Metrics(),
+        )

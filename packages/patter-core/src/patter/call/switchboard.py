@@ -78,19 +78,19 @@ class Switchboard:
         if idempotency_key is None:
             return await self._run(self._call(request, on_event, tap))
         while True:
-            entry, first = self._store.open(idempotency_key)
+            entry, first = self._store.open(idempotency_key, arguments)
             if first:
                 call = self._call(request, on_event, tap)
                 try:
                     return await self._run(call)
                 finally:
-                    entry.close(call.result)
+                    entry.close(call.result if call.is_dialled else None)
             if (known := await entry.wait()) is not None:
                 return known
 
     def hang_up(self, call_id: str | None) -> int:
         """Hang up the call of this id, or all; how many there were."""
-        calls = [call for call in self._calls.values() if call_id in (None, call.call_id)]
+        calls = [call for call in self._calls.values() if call_id is None or call.goes_by(call_id)]
         for call in calls:
             call.hang_up()
         return len(calls)

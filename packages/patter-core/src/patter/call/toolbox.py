@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -44,6 +45,8 @@ class CallTools:
         emit: Callable[..., None],
     ) -> None:
         self.closing = False
+        self._ids: set[str] = set()
+        self._admitted = 0
         self.records: list[ToolCallRecord] = []
         self._transcript = transcript
         self._emit = emit
@@ -60,6 +63,14 @@ class CallTools:
     def specs(self) -> list[ToolSpec]:
         """What the mind is offered."""
         return self._runner.specs()
+
+    def admit(self, call: ToolCall) -> ToolCall:
+        """The call under an id of its own: some models number their calls anew in each answer."""
+        self._admitted += 1
+        if call.id not in self._ids:
+            self._ids.add(call.id)
+            return call
+        return replace(call, id=f"{call.id}-{self._admitted}")
 
     async def run(self, calls: Sequence[ToolCall]) -> list[Message]:
         """Run them side by side; their results in the order of the calls."""

@@ -27,6 +27,9 @@ class Toolbox(Protocol):
     def specs(self) -> list[ToolSpec]:
         """What the mind is offered."""
 
+    def admit(self, call: ToolCall) -> ToolCall:
+        """The call under an id that no other call of this conversation has."""
+
     async def run(self, calls: Sequence[ToolCall]) -> list[Message]:
         """Run them all and return their results. Cancelling the wait does not cancel the tools."""
 
@@ -43,9 +46,33 @@ class Turn:
     """The clauses handed to the voice."""
     started_at: float | None = None
     latency_ms: float | None = None
+    timing: Timing
+    written: anyio.Event = field(default_factory=anyio.Event)
+    """Set when the voice has the first text."""
+    sounding: anyio.Event = field(default_factory=anyio.Event)
+    """Set when the carrier has the first audio."""
 
     async def run(self, voice: Voice, mouth: Mouth) -> None:
+        """Say it all; returns when it was played.
+
+        Raises:
+            ProviderError: in a group; mind or voice failed, or kept the callee waiting for too long.
+        """
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._expect_sound)
+            await self._speak(voice, mouth)
+            tasks.cancel_scope.cancel()
+
+    async def _speak(self, voice: Voice, mouth: Mouth) -> None:
         raise NotImplementedError
+
+    async def _expect_sound(self) -> None:
+        await self.written.wait()
+        with anyio.move_on_after(self.timing.voice_timeout_s):
+            await self.sounding.wait()
+            return
+        message = f"The voice gave no audio within {self.timing.voice_timeout_s:g} s."
+        raise ProviderError("tts", message, retryable=True)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,10 +85,11 @@ class Recital(Turn):
 
     def again(self) -> Recital:
         """The same text, to be said from its beginning."""
-        return Recital(text=self.text, meter=self.meter, speech=self.speech, closing=self.closing)
+        return Recital(text=self.text, meter=self.meter, timing=self.timing, speech=self.speech, closing=self.closing)
 
-    async def run(self, voice: Voice, mouth: Mouth) -> None:
+    async def _speak(self, voice: Voice, mouth: Mouth) -> None:
         self.said.append(self.text)
+        self.written.set()
         if self.speech is not None:
             await mouth.speak(self.speech)
             return
@@ -80,10 +108,9 @@ class Reply(Turn):
     history: list[Message]
     tools: Toolbox
     meter: Meter
-    timing: Timing
     on_clause: Callable[[str], None]
 
-    async def run(self, voice: Voice, mouth: Mouth) -> None:
+    async def _speak(self, voice: Voice, mouth: Mouth) -> None:
         async with voice.utter() as utterance, anyio.create_task_group() as tasks:
             tasks.start_soon(self._think, utterance)
             await mouth.speak(utterance)
@@ -110,11 +137,13 @@ class Reply(Turn):
         text: list[str] = []
         calls: list[ToolCall] = []
         usage: Usage | None = None
+        accepted = False
         try:
             async with self.mind.stream(messages, tools) as stream:
+                accepted = True
                 while (delta := await self._next(stream)) is not None:
                     if isinstance(delta, ToolCall):
-                        calls.append(delta)
+                        calls.append(self.tools.admit(delta))
                     elif isinstance(delta, Usage):
                         usage = delta
                     else:
@@ -123,7 +152,8 @@ class Reply(Turn):
                             await self._say(clause, utterance)
         finally:
             # A stream that was stopped reports no usage, and is billed all the same.
-            self.meter.used(usage or _estimate(messages, text))
+            if accepted:
+                self.meter.used(usage or _estimate(messages, text))
         for clause in clauses.flush():
             await self._say(clause, utterance)
         return "".join(text), calls
@@ -143,6 +173,7 @@ class Reply(Turn):
         if self.clock is not None and self.clock.first_clause is None:
             self.clock.first_clause = anyio.current_time()
         self.said.append(clause)
+        self.written.set()
         self.meter.synthesised(clause)
         self.on_clause(clause)
         await utterance.say(clause)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -39,9 +40,11 @@ def public_url(address: str) -> str:
         ConfigError: it is no host name, or plain http to another machine.
     """
     url = urlsplit(address if "://" in address else f"https://{address}")
-    if not url.hostname or url.query or url.fragment or url.username:
+    host = url.hostname or ""
+    is_name = "." in host.strip(".") or host in _LOOPBACK
+    if not is_name or re.search(r"\s", address) or url.query or url.fragment or url.username:
         raise ConfigError(f"webhook_url {address!r} is no host name. Pass one such as api.example.com.")
-    if url.scheme not in ("https", "http") or (url.scheme == "http" and url.hostname not in _LOOPBACK):
+    if url.scheme not in ("https", "http") or (url.scheme == "http") != (host in _LOOPBACK):
         raise ConfigError(
             f"webhook_url {address!r}: carriers call https only. Pass a bare host name such as api.example.com; "
             "http:// is for 127.0.0.1 alone."

@@ -41,7 +41,12 @@ class CarrierStatus(StrEnum):
         """True if the call is over."""
         return self in _FINAL
 
+    def follows(self, before: CarrierStatus | None) -> bool:
+        """True if a call can get here from there. Callbacks come late, twice, and out of order."""
+        return before is None or (not before.final and (self.final or _ORDER.index(self) > _ORDER.index(before)))
 
+
+_ORDER = (CarrierStatus.QUEUED, CarrierStatus.INITIATED, CarrierStatus.RINGING, CarrierStatus.IN_PROGRESS)
 _FINAL = frozenset(
     {
         CarrierStatus.COMPLETED,
@@ -205,8 +210,8 @@ class Carrier(Protocol):
             SignatureError: not signed by this account. Nothing of it may be used.
         """
 
-    def check_upgrade(self, url: str, headers: Mapping[str, str]) -> None:
-        """Verify the media socket's handshake, where the carrier signs it.
+    def check_upgrade(self, url: str, headers: Mapping[str, str]) -> bool:
+        """Verify the media socket's handshake; False if it carries no signature, and its token must decide.
 
         Raises:
             SignatureError: it carries a signature, and a wrong one.

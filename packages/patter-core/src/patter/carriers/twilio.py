@@ -190,15 +190,17 @@ class Twilio:
         self._verify([url], form, _header(headers, "x-twilio-signature"))
         return read_update({name: form.first(name) for name in form})
 
-    def check_upgrade(self, url: str, headers: Mapping[str, str]) -> None:
+    def check_upgrade(self, url: str, headers: Mapping[str, str]) -> bool:
         """Verify a handshake that carries a signature; without one, the call's token alone decides."""
         signature = _header(headers, "x-twilio-signature")
-        if signature is not None:
-            parts = urlsplit(url)
-            path = parts.path.rstrip("/")
-            # Whether Twilio signs the address with a slash at the end differs between reports.
-            both = [urlunsplit(parts._replace(path=form)) for form in (path, f"{path}/")]
-            self._verify(both, Form(), signature)
+        if signature is None:
+            return False
+        parts = urlsplit(url)
+        path = parts.path.rstrip("/")
+        # Whether Twilio signs the address with a slash at the end differs between reports.
+        both = [urlunsplit(parts._replace(path=form)) for form in (path, f"{path}/")]
+        self._verify(both, Form(), signature)
+        return True
 
     def _verify(self, urls: list[str], form: Form, signature: str | None) -> None:
         from twilio.request_validator import RequestValidator

@@ -78,9 +78,11 @@ def _phone(port: int) -> tuple[Patter, Agent]:
 
 
 def _agreed(to: str, from_number: str) -> bool:
-    """Ask at a terminal; a script that dials has decided already."""
+    """Ask at a terminal. Where nobody can be asked, only --yes is consent."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return True
+        raise typer.BadParameter(
+            "this is no terminal to ask at; pass --yes to dial without asking.", param_hint="--yes"
+        )
     where = os.environ.get("TWILIO_BASE_URL") or "Twilio"
     question = f"Call {to} from {from_number} through {where}? It rings a real phone and costs money."
     return typer.confirm(question, default=False, err=True)

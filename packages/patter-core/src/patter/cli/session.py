@@ -122,6 +122,9 @@ def check_record(path: Path | None) -> None:
     if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
         problem = f"{str(path)!r} cannot be written"
         raise InvalidArguments("--record", problem, "Name a .wav file in a folder that exists and is yours.")
+    if path.suffix.lower() != ".wav":
+        problem = f"{str(path)!r} is no .wav file"
+        raise InvalidArguments("--record", problem, "Name a .wav file; nothing else is overwritten.")
 
 
 def _live_display(recording: Recording, opening: str, show_envelope: bool, prompt: Prompt | None) -> Display:

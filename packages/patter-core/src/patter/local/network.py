@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Literal, cast
@@ -23,6 +24,8 @@ from patter.local.voices import available, pick
 from patter.voice.base import ChatModel
 
 __all__ = ["LocalCarrier", "LocalNetwork"]
+
+_log = logging.getLogger("patter")
 
 _KINDS = ("auto", "speech", "tones")
 _GOALS_REMEMBERED = 8
@@ -66,11 +69,13 @@ class LocalNetwork:
     ) -> None:
         if voice not in _KINDS:
             raise ConfigError(f"There is no voice {voice!r}. There are {', '.join(_KINDS)}.")
-        self.persona = find_persona(persona) if isinstance(persona, str) else persona
+        self.persona = persona if isinstance(persona, Persona) else find_persona(str(persona))
         self.number = self.persona.number
         best = available()
         self.voice = best.kind if voice == "auto" else voice
         self.voice_note = best.reason if voice == "auto" and best.kind == "tones" else None
+        if self.voice_note is not None:
+            _log.warning("Data tones in place of speech: %s.", self.voice_note)
         self._kind = cast(Literal["speech", "tones"], self.voice)
         expected = self.persona.phrases if callee is None else ()
         ears, mouth = pick(self._kind, role="agent", phrases=expected)

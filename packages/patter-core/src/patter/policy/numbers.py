@@ -15,6 +15,7 @@ AllowedNumbers = Sequence[str] | Callable[[str], bool]
 _EXPECTED = "Expected an E.164 number: '+', country code, subscriber number, such as +15551234567"
 _SEPARATORS = re.compile(r"[ .\-()/\u00a0\u2010-\u2015]+")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
+_DIGITS = re.compile(r"[0-9]+", re.ASCII)
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,14}", re.ASCII)
 _SHORT = re.compile(r"\+?[0-9]{1,6}", re.ASCII)
 
@@ -30,7 +31,7 @@ def check_number(value: object, *, field: str = "to") -> str:
     """
     if not isinstance(value, str):
         raise InvalidArguments(field, f"{type(value).__name__} is not a string", f"{_EXPECTED}.")
-    number = _SEPARATORS.sub("", value.strip())
+    number = _SEPARATORS.sub("", value.strip().removeprefix("tel:"))
     if not number:
         raise InvalidArguments(field, "it is empty", f"{_EXPECTED}.")
     if _SHORT.fullmatch(number):
@@ -38,6 +39,8 @@ def check_number(value: object, *, field: str = "to") -> str:
         raise NotAllowed(field, problem, "These are never dialled; only full E.164 numbers are.")
     if number.startswith("00"):
         raise InvalidArguments(field, f"{value!r} begins with 00", f"{_EXPECTED}; write + in place of 00.")
+    if not _DIGITS.fullmatch(number.removeprefix("+")):
+        raise InvalidArguments(field, f"{value!r} is not a telephone number", f"{_EXPECTED}.")
     if not number.startswith("+"):
         raise InvalidArguments(field, f"{value!r} has no country code", f"{_EXPECTED}; add '+' and the country code.")
     if not _E164.fullmatch(number):
@@ -54,6 +57,8 @@ def _check_possible(number: str, field: str) -> str:
         raise InvalidArguments(field, f"{number!r} has no known country code", f"{_EXPECTED}.") from None
     reason = phonenumbers.is_possible_number_with_reason(parsed)
     if reason == phonenumbers.ValidationResult.IS_POSSIBLE:
+        if phonenumbers.number_type(parsed) == phonenumbers.PhoneNumberType.PREMIUM_RATE:
+            raise NotAllowed(field, f"{number!r} is a premium-rate number", "These are never dialled.")
         return number
     problem = {
         phonenumbers.ValidationResult.TOO_SHORT: "is too short",
@@ -90,7 +95,11 @@ def check_allowed(number: str, allowed: AllowedNumbers | None, *, field: str = "
     """
     if allowed is None:
         return
-    found = allowed(number) if callable(allowed) else number.startswith(tuple(allowed))
+    try:
+        found = allowed(number) if callable(allowed) else number.startswith(tuple(allowed))
+    except Exception as error:  # the boundary to the owner's function: in doubt nobody is dialled
+        problem = f"allowed_numbers raised {type(error).__name__}"
+        raise NotAllowed(field, problem, "Nothing was dialled. Mend the function.") from error
     if not found:
         problem = f"{mask_number(number)} is not among the allowed numbers"
         raise NotAllowed(field, problem, "Ask the owner of the phone.")

@@ -122,27 +122,28 @@ def _media(phone: PhoneDoor, carrier: Carrier) -> Callable[[WebSocket], Awaitabl
     waiting = 0
 
     @asynccontextmanager
-    async def counted() -> AsyncIterator[None]:
+    async def counted(is_signed: bool) -> AsyncIterator[None]:
         nonlocal waiting
-        waiting += 1
+        waiting += not is_signed
         try:
             yield
         finally:
-            waiting -= 1
+            waiting -= not is_signed
 
     async def media(websocket: WebSocket) -> None:
         # A close before the accept is answered as HTTP 403.
         try:
-            carrier.check_upgrade(_signed_url(media_url(phone.public_url), websocket), websocket.headers)
+            is_signed = carrier.check_upgrade(_signed_url(media_url(phone.public_url), websocket), websocket.headers)
         except SignatureError:
             await websocket.close(REFUSED)
             return
-        if waiting >= MAX_UNSTARTED:
+        # Strangers can fill the limit; whom the carrier has signed does not stand in their queue.
+        if waiting >= MAX_UNSTARTED and not is_signed:
             await websocket.close(REFUSED)
             return
         socket = _Socket(websocket)
         try:
-            async with counted():
+            async with counted(is_signed):
                 await websocket.accept()
                 start, line = await carrier.open_line(socket)
         except LineError:

@@ -271,8 +271,9 @@ class ScriptedCarrier:
         """This carrier sends no webhooks."""
         raise SignatureError("the scripted carrier sends no webhooks")
 
-    def check_upgrade(self, url: str, headers: Mapping[str, str]) -> None:
+    def check_upgrade(self, url: str, headers: Mapping[str, str]) -> bool:
         """This carrier signs nothing."""
+        return False
 
     async def open_line(self, socket: MediaSocket) -> tuple[LineStart, Line]:
         """This carrier brings its lines with `joins`."""

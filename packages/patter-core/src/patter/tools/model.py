@@ -52,8 +52,16 @@ class Tool:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ConfigError(f"Tool name {self.name!r} is not 1 to 100 characters of A-Z a-z 0-9 _ -.")
+        if not callable(self.handler):
+            raise ConfigError(f"Tool {self.name}: handler must be a function of (arguments, context).")
         if self.parameters.get("type") != "object":
             raise ConfigError(f"Tool {self.name}: parameters must be a JSON Schema of type object.")
+        from jsonschema import Draft202012Validator, SchemaError  # 60 ms, and not needed to import the package
+
+        try:
+            Draft202012Validator.check_schema(self.parameters)
+        except SchemaError as error:
+            raise ConfigError(f"Tool {self.name}: parameters are no JSON Schema: {error.message}.") from None
 
     def spec(self) -> ToolSpec:
         """What the mind is told of the tool."""

@@ -108,7 +108,7 @@ async def _invoke(tool: Tool, arguments: dict[str, Any], context: ToolContext) -
 def _arguments(tool: Tool, text: str) -> dict[str, Any]:
     try:
         arguments = json.loads(text) if text.strip() else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _Refused("invalid_arguments", ["not valid JSON"]) from None
     if not isinstance(arguments, dict):
         raise _Refused("invalid_arguments", ["not an object"])
