@@ -53,7 +53,8 @@ def test_it_reads_by_attribute_by_key_and_as_a_mapping() -> None:
     assert result.status == result["status"] == dict(result)["status"] == "completed"
     assert dict(result) == result.to_dict()
     assert result["metrics"]["cost"] == {"stt": 0.0, "tts": 0.0, "llm": 0.0, "telephony": 0.014}
-    assert result["details"]["from"] == "+15550100001"
+    assert result["details"]["from"] == result.details["from"] == "+15550100001"
+    assert dict(result.details) == result["details"]
 
 
 def test_the_strict_form_has_the_six_keys_of_the_contract_in_their_order() -> None:

@@ -41,7 +41,19 @@ def test_a_host_name_is_enough(given: str, public: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", ["", "http://api.example.com", "ftp://api.example.com", "https://", "https://a.b/?x=1", "https://me@a.b"]
+    "given",
+    [
+        "",
+        "localhost",
+        "not a url",
+        "a b.example.com",
+        "127.0.0.1:8000",
+        "http://api.example.com",
+        "ftp://api.example.com",
+        "https://",
+        "https://a.b/?x=1",
+        "https://me@a.b",
+    ],
 )
 def test_a_bad_address_says_what_is_accepted(given: str) -> None:
     with pytest.raises(ConfigError, match=r"api\.example\.com"):
@@ -70,6 +82,12 @@ def test_what_is_missing_is_named_with_its_variable(monkeypatch: pytest.MonkeyPa
         Patter.local("nobody")
     with pytest.raises(ConfigError, match="tones"):
         Patter.local(voice="song")
+    with pytest.raises(ConfigError, match="carrier"):
+        Patter(Twilio, "+15550001234", "api.example.com")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="port"):
+        Patter(carrier, "+15550001234", "api.example.com", port="8000")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="persona"):
+        Patter.local(3)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="pricing"):
         Patter(carrier, pricing={"twilio": 1.0})
 

@@ -316,6 +316,45 @@ def test_hangup_all_ends_a_blocking_call_of_another_thread(make_tool: MakeTool) 
 
 
 @pytest.mark.anyio
+async def test_hangup_all_also_drops_the_calls_that_wait_for_their_turn(make_tool: MakeTool) -> None:
+    tool = make_tool(ENDLESS, max_concurrent_calls=1)
+    talking = anyio.Event()
+    results: list[CallResult | PhoneStopped] = []
+
+    async def one() -> None:
+        try:
+            on_event = lambda event: talking.set() if event["type"] == "answered" else None  # noqa: E731
+            results.append(await tool.execute(to=TO, goal="Tea", on_event=on_event))
+        except PhoneStopped as error:
+            results.append(error)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(one)
+        tasks.start_soon(one)
+        with anyio.fail_after(10):
+            await talking.wait()
+        assert tool.hangup_all() == 1
+    assert exchange(tool).creates == 1
+    assert sorted(type(result).__name__ for result in results) == ["CallResult", "PhoneStopped"]
+
+
+@pytest.mark.anyio
+async def test_the_first_id_of_a_call_hangs_it_up_too(make_tool: MakeTool) -> None:
+    tool = make_tool(ENDLESS)
+    ids: list[str] = []
+
+    def on_event(event: Mapping[str, Any]) -> None:
+        ids.append(event["call_id"])
+        if event["type"] == "answered":
+            assert tool.hangup(ids[0])
+
+    result = await tool.execute(to=TO, goal="Tea", on_event=on_event)
+    assert ids[0].startswith("local_")
+    assert ids[0] != result.call_id
+    assert result["details"]["ended_by"] == "system"
+
+
+@pytest.mark.anyio
 async def test_stopping_ends_the_live_calls_with_an_envelope(make_tool: MakeTool) -> None:
     tool = make_tool(ENDLESS)
     answered = anyio.Event()
@@ -421,6 +460,9 @@ def test_allowed_numbers_are_kept(make_tool: MakeTool) -> None:
         ({"agent": {"stt": object()}}, "llm and tts"),
         ({"agent": {"ears": 1}}, "no ears"),
         ({"agent": {"stt": 1, "llm": 2, "tts": 3}}, "open"),
+        ({"agent": "you are nice"}, "mapping"),
+        ({"max_duration_sec": "60"}, "max_duration_sec"),
+        ({"name": "make call!"}, "tool name"),
     ],
 )
 def test_a_bad_configuration_names_the_option(make_tool: MakeTool, options: dict[str, Any], words: str) -> None:

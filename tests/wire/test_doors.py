@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from patter import Patter
 from patter.envelope import CallResult
 from patter.local.dialogue import Say, Wait, scripted
 from patter.local.exchange import ExchangeCall, Timings
+from patter.server.app import MAX_UNSTARTED
 
 pytestmark = pytest.mark.anyio
 
@@ -42,8 +44,7 @@ class LiveCall:
     @property
     def at_exchange(self) -> ExchangeCall:
         assert self.phone.network is not None
-        (call,) = self.phone.network.exchange.calls.values()
-        return call
+        return next(iter(self.phone.network.exchange.calls.values()))
 
     @property
     def status_url(self) -> str:
@@ -156,3 +157,20 @@ async def test_a_media_socket_with_a_wrong_signature_is_not_accepted(live: LiveC
         async with connect(live.media_url, proxy=None, additional_headers={"X-Twilio-Signature": "forged"}):
             raise AssertionError("it was accepted")
     assert caught.value.response.status_code == 403
+
+
+async def test_idle_strangers_do_not_shut_the_door_for_the_carrier(live: LiveCall) -> None:
+    """Sockets that never say whose they are fill their own queue, and not that of signed ones."""
+    async with AsyncExitStack() as sockets:
+        accepted = 0
+        for _ in range(MAX_UNSTARTED + 5):
+            try:
+                await sockets.enter_async_context(connect(live.media_url, proxy=None))
+                accepted += 1
+            except InvalidStatus as error:
+                assert error.response.status_code == 403
+        assert accepted == MAX_UNSTARTED
+        result = await live.phone.call(TO, goal="Wait.", max_duration_s=1)
+    assert result.status == "timeout"
+    assert result["details"]["outcome"] == "answered"
+    assert [line["text"] for line in result["transcript"]][:1] == ["Hello there?"]
