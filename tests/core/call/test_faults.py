@@ -223,3 +223,17 @@ async def test_an_agent_that_could_not_finish_a_call_is_refused_before_the_dial(
     good = {"stt": CALLEE.ears(line), "llm": ScriptedMind([]), "tts": ScriptedVoice()}
     with pytest.raises(ConfigError, match="agent"):
         Agent(**(good | options))
+
+
+@pytest.mark.parametrize("dial_s", [2.0, 12.0])
+async def test_a_deadline_does_not_wait_for_a_slow_dial(dial_s):
+    """What the dial brings after all is hung up by its owner."""
+    line = CALLEE.line()
+    carrier = ScriptedCarrier(dial_s=dial_s)
+    began = anyio.current_time()
+    async with anyio.create_task_group() as background:
+        result = await carrier.call(agent_of(CALLEE, line), max_duration_s=1).run(background)
+        took_s = anyio.current_time() - began
+    assert result.status == "timeout"
+    assert took_s <= 1 + 5 + 2
+    assert (len(carrier.dials), len(carrier.hang_ups)) == (1, 1)

@@ -29,7 +29,7 @@ class Ledger:
         self.until = until
         self.refuse = refuse
 
-    async def run(self):
+    async def run(self, background):
         carrier_id = await self.carrier.dial(ORDER)
         if self.hang_up_at is not None:
             await anyio.sleep_until(self.hang_up_at)

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from patter.call.conversation import Conversation
-from patter.call.dial import look_for, order_for, place
+from patter.call.dial import Placing, look_for, order_for
 from patter.call.greeting import Greeting
 from patter.call.meter import Meter
 from patter.call.mouth import Tap
@@ -35,6 +35,7 @@ _log = logging.getLogger("patter")
 
 _FLUSH_S = 1.0
 _CLOSE_S = 1.0
+_DIAL_GRACE_S = 4.0
 _FETCH_S = 1.0
 _STOP_GRACE_S = 1.0
 """The line's own goodbye may come a little after the carrier's status."""
@@ -65,7 +66,6 @@ class Call:
         self._timing = request.agent.timing
         self._carrier = carrier
         self._addresses = addresses
-        self._prices = prices
         self._dial_lock = dial_lock
         self._on_event = on_event
         self._tap = tap
@@ -79,6 +79,15 @@ class Call:
             timeout_s=self._timing.tool_timeout_s,
             context=lambda: {"call_id": self.call_id, "caller": request.from_number, "callee": request.to},
             emit=self.emit,
+        )
+        self._books = Books(
+            request=request,
+            carrier=carrier.name,
+            facts=self._facts,
+            transcript=self._transcript,
+            meter=self._meter,
+            prices=prices,
+            tool_calls=self._tools.records,
         )
         self._conversation: Conversation | None = None
         self._line: Line | None = None
@@ -100,14 +109,17 @@ class Call:
     @property
     def call_id(self) -> str:
         """The carrier's id once it is known, and before that a name of our own."""
-        return self._facts.carrier_id or f"local_{self.request.ref}"
+        return self._books.call_id
 
-    async def run(self) -> CallResult:
-        """Place the call and stay until it is over. Cancelling hangs up and settles, then re-raises."""
+    async def run(self, background: anyio.abc.TaskGroup) -> CallResult:
+        """Place the call and stay until it is over. Cancelling hangs up and settles, then re-raises.
+
+        A dial that is given up while the carrier works on it comes to its end in the owner's ``background``.
+        """
         try:
             async with anyio.create_task_group() as watchers:
                 watchers.start_soon(self._watch_final)
-                await self._dial(watchers)
+                await self._dial(watchers, background)
                 if not self._ended.is_set():
                     await self._live()
                 watchers.cancel_scope.cancel()
@@ -117,7 +129,7 @@ class Call:
             self.end(Ending(EndReason.CANCELED))
             with anyio.CancelScope(shield=True):
                 await self._settle()
-            self.result = self._books().envelope()
+            self.result = self._books.envelope()
             self.over.set()
             self.emit("ended", status=self.result.status, end_reason=str(self._facts.ending.reason))
         return self.result
@@ -204,7 +216,7 @@ class Call:
 
     # --- dialling ------------------------------------------------------------------------------
 
-    async def _dial(self, watchers: anyio.abc.TaskGroup) -> None:
+    async def _dial(self, watchers: anyio.abc.TaskGroup, background: anyio.abc.TaskGroup) -> None:
         refusal: CarrierError | None = None
         with anyio.CancelScope() as self._waiting:
             async with self._dial_lock:
@@ -217,12 +229,17 @@ class Call:
                 self.emit("dialing", to=self.request.to)
                 assert self._token is not None
                 order = order_for(self.request, self._addresses, self._token, ring_s=self._timing.ring_s)
-                # A create request that was sent is waited for: its answer says what there is to hang up.
-                with anyio.CancelScope(shield=True):
-                    try:
-                        self._knows(await place(self._carrier, order))
-                    except CarrierError as error:
-                        refusal = error
+                placing = Placing(self._carrier, order)
+                background.start_soon(placing.run)
+                try:
+                    await placing.over.wait()
+                finally:
+                    # The answer says what there is to hang up, so it is worth a wait.
+                    with anyio.CancelScope(shield=True):
+                        self.doubtful = not await placing.settle(_DIAL_GRACE_S)
+                    if placing.carrier_id is not None:
+                        self._knows(placing.carrier_id)
+                refusal = placing.error
             if refusal is not None:
                 with anyio.CancelScope(shield=True):
                     await self._refused(refusal, order)
@@ -380,15 +397,3 @@ class Call:
                 await self._conversation.flush()
         except Exception as error:  # the words are lost, the call is not
             _log.warning("The last words were lost: %s", type(error).__name__)
-
-    def _books(self) -> Books:
-        return Books(
-            request=self.request,
-            call_id=self.call_id,
-            carrier=self._carrier.name,
-            facts=self._facts,
-            transcript=self._transcript,
-            meter=self._meter,
-            prices=self._prices,
-            tool_calls=self._tools.records,
-        )

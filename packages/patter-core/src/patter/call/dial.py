@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import anyio
 
 from patter.call.request import CallRequest
@@ -9,7 +11,7 @@ from patter.carriers.addresses import Addresses
 from patter.carriers.base import Carrier, DialOrder
 from patter.errors import CarrierError
 
-__all__ = ["look_for", "order_for", "place"]
+__all__ = ["Placing", "look_for", "order_for"]
 
 _LOOK_EVERY_S = 0.5
 _LIMIT_MARGIN_S = 30
@@ -31,18 +33,39 @@ def order_for(request: CallRequest, addresses: Addresses, token: str, *, ring_s:
     )
 
 
-async def place(carrier: Carrier, order: DialOrder) -> str:
-    """Dial; the carrier's id of the call.
+class Placing:
+    """One dial, in a task of its own: a call may be given up while the carrier still works on it."""
 
-    Raises:
-        CarrierError: refused, or ``doubtful``. A carrier's own mistake says nothing of what was placed.
-    """
-    try:
-        return await carrier.dial(order)
-    except CarrierError:
-        raise
-    except Exception as error:
-        raise CarrierError(f"The dial broke with an unexpected {type(error).__name__}.", doubtful=True) from error
+    def __init__(self, carrier: Carrier, order: DialOrder) -> None:
+        self.carrier_id: str | None = None
+        self.error: CarrierError | None = None
+        self.over = anyio.Event()
+        self._carrier = carrier
+        self._order = order
+        self._is_given_up = False
+
+    async def run(self) -> None:
+        """Dial, once. If nobody waits for the answer any more, what was placed is hung up."""
+        with anyio.CancelScope(shield=True):  # a request that was sent cannot be unsent; the carrier bounds it
+            try:
+                self.carrier_id = await self._carrier.dial(self._order)
+            except CarrierError as error:
+                self.error = error
+            except Exception as error:  # a carrier's own mistake says nothing of what was placed
+                message = f"The dial broke with an unexpected {type(error).__name__}."
+                self.error = CarrierError(message, doubtful=True)
+            finally:
+                self.over.set()
+            if self._is_given_up and self.carrier_id is not None:
+                with suppress(CarrierError):
+                    await self._carrier.hang_up(self.carrier_id)
+
+    async def settle(self, within_s: float) -> bool:
+        """Wait a little longer for the answer; False if it may yet come, and then nobody waits for it."""
+        with anyio.move_on_after(within_s):
+            await self.over.wait()
+        self._is_given_up = not self.over.is_set()
+        return self.over.is_set() and not (self.error is not None and self.error.doubtful)
 
 
 async def look_for(carrier: Carrier, order: DialOrder, *, known: anyio.Event, within_s: float) -> str | None:

@@ -57,16 +57,20 @@ class CallFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """Everything that was noted of a call that has ended."""
+    """Everything that is noted of a call. Its parts are written while the call goes on."""
 
     request: CallRequest
-    call_id: str
     carrier: str
     facts: CallFacts
     transcript: Transcript
     meter: Meter
     prices: Prices
     tool_calls: Sequence[ToolCallRecord]
+
+    @property
+    def call_id(self) -> str:
+        """The carrier's id once it is known, and before that a name of our own."""
+        return self.facts.carrier_id or f"local_{self.request.ref}"
 
     def envelope(self) -> CallResult:
         """The envelope. There is always one: if the books cannot be read, a bare one."""

@@ -140,7 +140,7 @@ class Switchboard:
         ref = call.request.ref
         self._calls[ref] = call
         try:
-            return await call.run()
+            return await call.run(self._tasks)
         finally:
             del self._calls[ref]
             if call.doubtful:

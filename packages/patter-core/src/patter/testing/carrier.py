@@ -172,7 +172,7 @@ class ScriptedCarrier:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._play, call, tasks)
             try:
-                result = await call.run()
+                result = await call.run(tasks)
             finally:
                 tasks.cancel_scope.cancel()
         assert result is not None
