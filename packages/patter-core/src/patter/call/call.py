@@ -33,10 +33,8 @@ __all__ = ["Call"]
 
 _log = logging.getLogger("patter")
 
-_FLUSH_S = 1.0
-_CLOSE_S = 1.0
+_FLUSH_S = _CLOSE_S = _FETCH_S = 1.0
 _DIAL_GRACE_S = 4.0
-_FETCH_S = 1.0
 _STOP_GRACE_S = 1.0
 """The line's own goodbye may come a little after the carrier's status."""
 _RING_GRACE_S = 5.0
@@ -94,8 +92,8 @@ class Call:
         self._waiting: anyio.CancelScope | None = None
         """What `end` interrupts: a wait that has nothing to clean up."""
         self._settled = False
-        self._known, self._answered, self._joined = anyio.Event(), anyio.Event(), anyio.Event()
-        self._final, self._ended, self._released = anyio.Event(), anyio.Event(), anyio.Event()
+        self._known, self._answered, self._joined = (anyio.Event() for _ in range(3))
+        self._final, self._ended, self._released = (anyio.Event() for _ in range(3))
 
     @property
     def is_dialled(self) -> bool:
@@ -131,7 +129,9 @@ class Call:
                 await self._settle()
             self.result = self._books.envelope()
             self.over.set()
-            self.emit("ended", status=self.result.status, end_reason=str(self._facts.ending.reason))
+            ending = self._facts.ending
+            why = ending.error and ending.error.message
+            self.emit("ended", status=self.result.status, end_reason=str(ending.reason), error=why)
         return self.result
 
     # --- facts from outside --------------------------------------------------------------------
@@ -162,7 +162,7 @@ class Call:
                 self.end(ending_of_status(status, sip_code=update.sip_code))
 
     async def join(self, start: LineStart, line: Line) -> None:
-        """A media socket wants to be this call's line. Returns when the call needs it no more.
+        """A media socket wants to be this call's line; returns when the call needs it no more.
 
         Raises:
             LineError: it does not hold the call's token, which serves once.
@@ -189,8 +189,8 @@ class Call:
 
     def hang_up(self) -> None:
         """The host ends the call."""
-        answered = self._facts.answered is not None
-        self.end(Ending(EndReason.AGENT_HANGUP if answered else EndReason.NO_ANSWER, by="system"))
+        reason = EndReason.NO_ANSWER if self._facts.answered is None else EndReason.AGENT_HANGUP
+        self.end(Ending(reason, by="system"))
 
     def emit(self, type_: str, **data: Any) -> None:
         """Send a progress event. What the host's callback raises does not reach the call."""

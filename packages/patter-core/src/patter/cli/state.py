@@ -173,7 +173,7 @@ def _interrupt(view: CallView, event: Mapping[str, Any]) -> CallView:
 
 
 def _ended(view: CallView, event: Mapping[str, Any]) -> CallView:
-    status, words = event["status"], ending_words(event["end_reason"])
+    status, words = event["status"], event.get("error") or ending_words(event["end_reason"])
     if view.phase == "hanging up":
         words = "you hung up"
     over = replace(view, phase=status, ended_at_s=event["at_s"], hearing=None, saying=None)
