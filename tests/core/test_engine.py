@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import anyio
 import pytest
@@ -115,7 +115,15 @@ async def test_cancelling_waits_until_the_work_has_cleaned_up(engine: Engine) ->
     assert cleaned.is_set()
 
 
-def test_an_interrupt_cancels_the_work_and_is_raised_again(engine: Engine) -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt; a shell may have started the tests with the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_cancels_the_work_and_is_raised_again(engine: Engine, interruptible: None) -> None:
     cleaned = threading.Event()
 
     async def job(sink: EventSink | None) -> str:
