@@ -23,6 +23,7 @@ from anyio.abc import TaskGroup
 from anyio.from_thread import BlockingPortal
 
 from patter.call.request import Event, EventSink
+from patter.errors import PhoneStopped
 
 __all__ = ["Engine", "HostedEngine", "Job"]
 
@@ -106,7 +107,9 @@ class Engine:
             with anyio.CancelScope(shield=True), anyio.move_on_after(_SETTLE_S):
                 await over.wait()
             raise
-        return outcome.result(0)
+        if not outcome.done():
+            raise PhoneStopped("The event loop of this phone was shut down.")
+        return outcome.result()
 
     def run_sync(self, job: Job[T], on_event: EventSink | None = None) -> T:
         """Do the job on the engine's loop and wait for it in this thread.
