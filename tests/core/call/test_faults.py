@@ -194,13 +194,19 @@ class Silent(ScriptedVoice):
             yield utterance
 
 
-async def test_a_native_cancel_on_the_phones_own_loop_waits_for_the_dial_and_hangs_up():
-    """``asyncio.wait_for`` knows nothing of shields; the call runs in a task of the engine's own."""
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_native_cancel_on_the_phones_own_loop_waits_for_the_dial_and_hangs_up(times):
+    """``Task.cancel`` knows nothing of shields; the call runs in a task of the engine's own."""
     line = CALLEE.line()
     carrier = ScriptedCarrier(dial_s=0.5).rings(1.0)
     async with HostedEngine() as engine:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(engine.run(lambda _: carrier.place(agent_of(CALLEE, line))), 0.2)
+        host = asyncio.ensure_future(engine.run(lambda _: carrier.place(agent_of(CALLEE, line))))
+        for _ in range(times):
+            await anyio.sleep(0.1)
+            host.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await host
+        await anyio.sleep(5)
     assert (len(carrier.dials), len(carrier.hang_ups)) == (1, 1)
 
 

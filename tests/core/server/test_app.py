@@ -11,11 +11,12 @@ from starlette.websockets import WebSocket
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from patter.carriers.addresses import websocket_url
 from patter.carriers.base import CallUpdate, CarrierStatus, Mark, Media, Stopped
 from patter.carriers.twilio import Twilio
 from patter.errors import LineError
 from patter.server import app as app_module
-from patter.server.app import MAX_BODY_BYTES, build_app, media_url
+from patter.server.app import MAX_BODY_BYTES, build_app
 from patter.server.listener import bind, serve
 
 pytestmark = pytest.mark.anyio
@@ -343,4 +344,4 @@ async def test_only_so_many_sockets_may_wait_to_start(monkeypatch):
     [("https://x.example", "wss://x.example"), ("http://127.0.0.1:80/http", "ws://127.0.0.1:80/http")],
 )
 def test_media_url(public, media):
-    assert media_url(public) == media
+    assert websocket_url(public) == media

@@ -250,8 +250,8 @@ class Call:
             within_s = self._timing.reconcile_s
             if found := await look_for(self._carrier, order, known=self._known, within_s=within_s):
                 self._knows(found)
+        self.doubtful = refusal.doubtful and not self._known.is_set()
         if not self._known.is_set():
-            self.doubtful = refusal.doubtful
             self.end(ending_of_dial(refusal))
 
     # --- the live call -------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable
+from typing import Protocol
 
 import anyio
 import anyio.lowlevel
@@ -20,7 +21,7 @@ _MARK_LATE_S = 2.0
 """A carrier that owes a mark for longer than this will not send it."""
 
 
-class Tap:
+class Tap(Protocol):
     """Somebody who listens in, such as a recording. ``now`` is in seconds of the call's clock."""
 
     def callee(self, audio: bytes, now: float) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from patter.errors import ConfigError
 
-__all__ = ["Addresses", "public_url"]
+__all__ = ["Addresses", "public_url", "websocket_url"]
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -29,8 +29,13 @@ class Addresses:
         return f"{self.public_url}/{self.carrier}/machine/{ref}"
 
     def media(self) -> str:
-        """Where the media sockets connect: https becomes wss, http becomes ws."""
-        return f"ws{self.public_url.removeprefix('http')}/{self.carrier}/media"
+        """Where the media sockets connect."""
+        return f"{websocket_url(self.public_url)}/{self.carrier}/media"
+
+
+def websocket_url(address: str) -> str:
+    """The websocket form of an http address: https becomes wss, http becomes ws."""
+    return "ws" + address.removeprefix("http")
 
 
 def public_url(address: str) -> str:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from patter.audio.recording import Recording
-from patter.call.mouth import Tap
 from patter.cli.display import Display, is_live, write_json
 from patter.cli.exit_codes import INTERRUPTED, NOT_COMPLETED, of_result
 from patter.cli.keyboard import unechoed_keys
@@ -49,22 +48,6 @@ class Output:
     record: Path | None = None
     next: str = ""
     began: float
-
-
-class _Listener(Tap):
-    """Lets a recording listen in."""
-
-    def __init__(self, recording: Recording) -> None:
-        self._recording = recording
-
-    def callee(self, audio: bytes, now: float) -> None:
-        self._recording.callee(audio, now)
-
-    def agent(self, audio: bytes, now: float) -> None:
-        self._recording.agent(audio, now)
-
-    def clear(self, now: float) -> None:
-        self._recording.clear(now)
 
 
 def run(
@@ -159,7 +142,7 @@ def _place(
             max_duration_s=arguments.max_duration_sec or DEFAULT_CALL_S,
             agent=agent,
             on_event=on_event,
-            tap=_Listener(recording),
+            tap=recording,
         )
 
     interrupted_at: float | None = None

@@ -19,10 +19,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from patter.carriers.addresses import websocket_url
 from patter.carriers.base import CallUpdate, Carrier, Line, LineStart
 from patter.errors import LineError, SignatureError
 
-__all__ = ["MAX_BODY_BYTES", "MAX_UNSTARTED", "PhoneDoor", "build_app", "media_url"]
+__all__ = ["MAX_BODY_BYTES", "MAX_UNSTARTED", "PhoneDoor", "build_app"]
 
 MAX_BODY_BYTES = 64 * 1024
 """A callback has about one kilobyte."""
@@ -53,11 +54,6 @@ class PhoneDoor(Protocol):
         Raises:
             LineError: no call waits for this line, or its token is wrong or used.
         """
-
-
-def media_url(public_url: str) -> str:
-    """The websocket form of an http address: https becomes wss, http becomes ws."""
-    return "ws" + public_url.removeprefix("http")
 
 
 def build_app(phone: PhoneDoor, carrier: Carrier) -> Starlette:
@@ -133,7 +129,9 @@ def _media(phone: PhoneDoor, carrier: Carrier) -> Callable[[WebSocket], Awaitabl
     async def media(websocket: WebSocket) -> None:
         # A close before the accept is answered as HTTP 403.
         try:
-            is_signed = carrier.check_upgrade(_signed_url(media_url(phone.public_url), websocket), websocket.headers)
+            is_signed = carrier.check_upgrade(
+                _signed_url(websocket_url(phone.public_url), websocket), websocket.headers
+            )
         except SignatureError:
             await websocket.close(REFUSED)
             return
