@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from patter.errors import ConfigError
 
-__all__ = ["DEFAULT_CALL_S", "MAX_CALL_S", "MIN_CALL_S", "Timing", "require_env"]
+__all__ = ["DEFAULT_CALL_S", "MAX_CALL_S", "MIN_CALL_S", "Timing", "require_env", "vendor_url"]
 
 DEFAULT_CALL_S = 180
 """Length of a call if the host does not say otherwise, seconds from the dial."""
@@ -85,3 +86,26 @@ def require_env(value: str | None, *, argument: str, variable: str) -> str:
     if not found:
         raise ConfigError(f"{argument} is missing. Pass {argument}=... or set {variable}.")
     return found
+
+
+def vendor_url(base_url: str | None, *, variable: str, default: str) -> str:
+    """The http(s) address of a vendor: an argument, or else its environment variable, or else the vendor's own.
+
+    Returns:
+        Scheme, host, port and path, with no slash at the end. Websocket addresses follow from it: http
+        becomes ws, https becomes wss.
+
+    Raises:
+        ConfigError: it is no http(s) address.
+    """
+    address = (base_url or os.environ.get(variable) or default).strip()
+    parts = urlsplit(address)
+    try:
+        is_address = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
+    except ValueError:
+        is_address = False
+    if not is_address or parts.query or parts.fragment or parts.username:
+        raise ConfigError(
+            f"base_url ({variable}) must be an address such as {default}, without a query or credentials."
+        )
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"

@@ -12,15 +12,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypedDict, runtime_checkable
 
 __all__ = [
+    "CallContext",
     "ChatModel",
     "Delta",
     "Ears",
     "EndOfSpeech",
     "Hearing",
     "Message",
+    "PerCallChatModel",
     "Speech",
     "SpeechToText",
     "TextToSpeech",
@@ -96,12 +98,16 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one model request. ``input_tokens`` contains ``cached_tokens``."""
+    """Tokens of one model request. ``input_tokens`` contains ``cached_tokens``.
+
+    ``model`` names the model that was asked, if it is another one than the provider's ``model``.
+    """
 
     input_tokens: int
     output_tokens: int
     cached_tokens: int = 0
     estimated: bool = False
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,22 @@ class ChatModel(Protocol):
         self, messages: Sequence[Message], tools: Sequence[ToolSpec]
     ) -> AbstractAsyncContextManager[AsyncIterator[Delta]]:
         """Ask for an answer. Leaving the context stops the generation, at the vendor too."""
+
+
+class CallContext(TypedDict):
+    """Whose call it is. Numbers are E.164; the caller is who has dialled."""
+
+    call_id: str
+    caller: str
+    callee: str
+
+
+@runtime_checkable
+class PerCallChatModel(ChatModel, Protocol):
+    """A mind that keeps something for the length of a call: a warm connection, a socket, a memory."""
+
+    def open(self, call: CallContext) -> AbstractAsyncContextManager[ChatModel]:
+        """Open the session of one call, while the phone rings. Leaving it closes within a second."""
 
 
 @dataclass(frozen=True, slots=True)
