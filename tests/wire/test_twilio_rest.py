@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from patter.carriers.base import CallUpdate, CarrierStatus, DialOrder
 from patter.carriers.twilio import Twilio
-from patter.carriers.twilio_wire import dial_twiml, read_form
+from patter.carriers.twilio_wire import connect_twiml, read_form
 from patter.errors import CarrierError
 from patter.server.listener import bind, serve
 
@@ -133,7 +133,7 @@ async def test_dial_sends_everything_in_one_request(scripted):
     assert form == {
         "To": [ORDER.to],
         "From": [ORDER.from_number],
-        "Twiml": [dial_twiml(ORDER.media_url, token="t0ken", ref="r1")],
+        "Twiml": [connect_twiml(ORDER.media_url, token="t0ken", ref="r1")],
         "StatusCallback": [ORDER.status_url],
         "StatusCallbackEvent": ["initiated", "ringing", "answered", "completed"],
         "StatusCallbackMethod": ["POST"],

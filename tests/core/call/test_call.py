@@ -183,7 +183,7 @@ async def test_a_doubtful_dial_that_cannot_be_looked_for():
     result = await made.carrier.run(call)
     made.check(result)
     assert result.details.error.code == "carrier_unreachable"
-    assert call.doubtful
+    assert call.is_doubtful
 
 
 UNANSWERED = {
@@ -449,7 +449,7 @@ async def test_hanging_up_fails():
     result, took_s = await ended_by(made, call, 5.0, lambda call: call.end(Ending(EndReason.SHUTDOWN)))
     made.check(result)
     assert result.details.end_reason == "shutdown"
-    assert call.doubtful
+    assert call.is_doubtful
     assert took_s <= SETTLE_S
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patter.agent import Agent
-from patter.call.prompt import APOLOGY, GIVE_UP, NOBODY_SPEAKS, SILENCE, keys_pressed
+from patter.call.prompt import APOLOGY, FILLER, GIVE_UP, NOBODY_SPEAKS, SILENCE, keys_pressed
 from patter.errors import ProviderError
 from patter.settings import Timing
 from patter.testing import (
@@ -486,8 +486,15 @@ async def test_when_the_mind_fails_in_the_middle_what_was_heard_stays(talk):
 
 async def test_a_mind_that_is_silent_for_too_long_has_failed(talk):
     call = await talk(Callee().says(0.4, "Hello?"), ["never"], mind={"first_token_s": 99.0})
-    assert call.of("agent") == [APOLOGY]
+    assert call.of("agent") == [FILLER, APOLOGY]
+    assert call.line.heard_text() == f"{FILLER} {APOLOGY}"
     assert call.result.details.error.code == "llm_error"
+
+
+async def test_a_mind_that_takes_long_is_bridged_once(talk):
+    call = await talk(Callee().says(0.4, "Hello?"), [goodbye("It is at seven. Goodbye.")], mind={"first_token_s": 4.0})
+    assert call.of("agent") == [f"{FILLER} It is at seven. Goodbye."]
+    assert call.result.status == "completed"
 
 
 @pytest.mark.parametrize("after_words", [0, 3])
@@ -513,7 +520,10 @@ async def test_when_the_ears_fail_the_call_fails(talk):
     call = await talk(callee, [LONG])
     details = call.result.details
     assert (call.result.status, details.end_reason, details.error.code) == ("failed", "pipeline_error", "stt_error")
-    assert call.of("agent") == [call.line.heard_text()]
+    first, apology = call.of("agent")
+    assert apology == APOLOGY
+    assert LONG.startswith(first)
+    assert f"{first} {apology}" == call.line.heard_text()
     assert call.carrier.hang_ups == [call.result.call_id]
 
 

@@ -75,6 +75,19 @@ def test_a_slice_of_a_word_is_not_the_word():
     assert playout.heard(9.1) == "the"
 
 
+@pytest.mark.parametrize(("now", "heard"), [(0.15, ""), (0.4, ""), (0.5, "please."), (9.0, "please.")])
+def test_a_word_whose_sound_has_stopped_was_heard(now, heard):
+    playout = Playout()
+    playout.sent("please.", 150.0, 0.0)
+    assert playout.heard(now) == heard
+
+
+def test_a_clause_whose_sound_has_stopped_may_go_on():
+    playout = Playout()
+    playout.sent("one moment please", 300.0, 0.0)
+    assert playout.heard(9.0) == ""
+
+
 def test_a_language_without_spaces_is_cut_at_a_character():
     playout, _ = played(("今日はいい天気です", 900.0))
     assert playout.heard(0.45) == "今日はい"

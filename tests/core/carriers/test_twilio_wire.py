@@ -14,8 +14,8 @@ from patter.carriers.twilio_wire import (
     Frame,
     Malformed,
     Opening,
+    connect_twiml,
     describe_error,
-    dial_twiml,
     is_call_id,
     parse,
     read_form,
@@ -133,8 +133,8 @@ def test_encoder_escapes_the_stream():
     assert json.loads(Encoder('a"b').media(b"x"))["streamSid"] == 'a"b'
 
 
-def test_dial_twiml_connects_the_stream_and_then_hangs_up():
-    document = ElementTree.fromstring(dial_twiml("wss://x.example/twilio/media", token='a"<&', ref="r1"))
+def test_connect_twiml_connects_the_stream_and_then_hangs_up():
+    document = ElementTree.fromstring(connect_twiml("wss://x.example/twilio/media", token='a"<&', ref="r1"))
     assert [child.tag for child in document] == ["Connect", "Hangup"]
     (stream,) = document[0]
     assert (stream.tag, stream.attrib) == ("Stream", {"url": "wss://x.example/twilio/media"})

@@ -46,6 +46,7 @@ class Phone:
 
     def __init__(self, conversation=None):
         self.reports = []
+        self.incoming = []
         self.joins = []
         self.events = []
         self.joined = anyio.Event()
@@ -54,6 +55,10 @@ class Phone:
 
     def report(self, ref, update):
         self.reports.append((ref, update))
+
+    def answer(self, incoming):
+        self.incoming.append(incoming)
+        return "<Response><Reject reason='busy'/></Response>"
 
     async def join(self, start, line):
         self.joins.append(start)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
+
+import anyio
 
 from patter.errors import ConfigError
 from patter.settings import Timing
@@ -24,6 +26,8 @@ class Agent:
         tts: the voice.
         system_prompt: what the agent is, and what it wants if a call brings no goal.
         first_message: the first thing it says, if a call brings none.
+        voicemail_message: what it says to an answering machine, after the beep, before it hangs up. Without
+            it, the mind is told of the machine and finds its own words.
         tools: what it may use during the call. ``end_call`` is always there.
         timing: when to speak, wait and give up.
     """
@@ -33,6 +37,7 @@ class Agent:
     tts: TextToSpeech
     system_prompt: str | None = None
     first_message: str | None = None
+    voicemail_message: str | None = None
     tools: Sequence[Tool] = ()
     timing: Timing = field(default_factory=Timing)
 
@@ -71,3 +76,46 @@ class Agent:
                 'Pass {"stt": ..., "llm": ..., "tts": ...}; patter.voice.base says what each must do.'
             )
         return cls(**agent)
+
+    @classmethod
+    def answering(
+        cls, agent: Agent | Mapping[str, Any] | None, on_message: Callable[..., Any] | str | None, default: Agent | None
+    ) -> Agent:
+        """The agent that answers incoming calls; with ``on_message``, an agent of the host's own is its mind.
+
+        Ears and voice that are not given are those of ``default``, or else Deepgram's and ElevenLabs'.
+
+        Raises:
+            ConfigError: there is no mind, or something is malformed.
+        """
+        if on_message is None:
+            if agent is None and default is None:
+                raise ConfigError(
+                    'serve() needs an agent={"stt": ..., "llm": ..., "tts": ...}, or on_message: a function, '
+                    "an https:// or a wss:// address that answers what the caller says."
+                )
+            return cls.of(agent if agent is not None else default)  # type: ignore[arg-type]
+        from patter.voice.messages import MessageMind
+
+        mind = MessageMind(on_message)
+        if isinstance(agent, Agent):
+            return replace(agent, llm=mind)
+        given = dict(agent or {})
+        if default is not None:
+            given = {"stt": default.stt, "tts": default.tts} | given
+        if given.get("stt") is None:
+            from patter.voice.deepgram import DeepgramSTT
+
+            given["stt"] = DeepgramSTT()
+        if given.get("tts") is None:
+            from patter.voice.elevenlabs import ElevenLabsTTS
+
+            given["tts"] = ElevenLabsTTS()
+        return cls.of({**given, "llm": mind})
+
+    async def start(self) -> None:
+        """Import what the providers need, in threads, before the first call needs it."""
+        async with anyio.create_task_group() as tasks:
+            for provider in (self.stt, self.llm, self.tts):
+                if callable(start := getattr(provider, "start", None)):
+                    tasks.start_soon(start)

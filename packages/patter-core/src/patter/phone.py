@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import anyio
-import anyio.to_thread
-from anyio.abc import TaskGroup, TaskStatus
 
 from patter.agent import Agent
 from patter.call.prices import Prices
 from patter.call.request import EventSink
-from patter.call.tasks import first_error
 from patter.carriers.addresses import public_url
 from patter.engine import Engine, HostedEngine
-from patter.errors import ConfigError, InvalidArguments, PhoneStopped
+from patter.errors import ConfigError, InvalidArguments
 from patter.policy.numbers import check_number
 from patter.schema import CallArguments, check_arguments
-from patter.settings import DEFAULT_CALL_S, require_env
-from patter.store.calls import MemoryCallStore
+from patter.service import PhoneService
+from patter.settings import DEFAULT_CALL_S, MAX_CALL_S, require_env
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from patter.call.mouth import Tap
-    from patter.call.switchboard import Switchboard
     from patter.carriers.base import Carrier
     from patter.envelope import CallResult
     from patter.local.dialogue import Persona
     from patter.local.network import LocalNetwork
 
 __all__ = ["Patter"]
-
-_log = logging.getLogger("patter")
 
 
 class Patter:
@@ -79,20 +71,11 @@ class Patter:
         self.phone_number = _check_own_number(phone_number or "")
         self.network = _network
         self._webhook = None if webhook_url is None else public_url(webhook_url)
-        self._carrier = carrier
-        self._host = host
-        self._port = port
-        self._prices = Prices(pricing)
-        self._store = MemoryCallStore()
+        self._service = PhoneService(
+            carrier, _network, webhook=self._webhook, host=host, port=port, prices=Prices(pricing)
+        )
         self._engine: Engine | None = None
-        self._app: Starlette | None = None
         self._hosted: HostedEngine | None = None
-        self._board: Switchboard | None = None
-        self._starting = anyio.Lock()
-        self._stopping = anyio.Event()
-        self._stopped = anyio.Event()
-        self._was_stopped = False
-        self._pid = os.getpid()
 
     @classmethod
     def local(
@@ -127,7 +110,7 @@ class Patter:
     @property
     def engine(self) -> Engine:
         """Where this phone lives: the process's engine, or the host's loop after `asgi`."""
-        if self._app is not None:
+        if self._service.app is not None:
             if self._engine is None:
                 raise ConfigError(
                     "This phone lives on your ASGI server's loop, and its lifespan has not begun. Run the app with "
@@ -138,7 +121,7 @@ class Patter:
 
     @property
     def is_running(self) -> bool:
-        return self._board is not None
+        return self._service.board is not None
 
     @property
     def default_agent(self) -> Agent | None:
@@ -152,15 +135,15 @@ class Patter:
             PortInUse: another program listens on the port.
             ConfigError: something the carrier needs is missing.
         """
-        self._was_stopped = False
-        await self.engine.run(lambda _: self._start())
+        self._service.was_stopped = False
+        await self.engine.run(lambda _: self._service.start(self.engine))
 
     async def stop(self) -> None:
         """End the live calls, each with its envelope, and then the server."""
-        await self.engine.run(lambda _: self._stop())
+        await self.engine.run(lambda _: self._service.stop())
 
     async def __aenter__(self) -> Patter:
-        if self._app is not None:
+        if self._service.app is not None:
             self._hosted = HostedEngine()
             self._engine = await self._hosted.__aenter__()
         await self.start()
@@ -186,11 +169,11 @@ class Patter:
             raise ConfigError("asgi() was called on a phone that is running already. Call it before start().")
         if self._webhook is None:
             raise ConfigError("asgi() needs webhook_url: the address at which the carrier reaches this app.")
-        if self._app is None:
+        if self._service.app is None:
             from starlette.applications import Starlette
 
-            self._app = Starlette(lifespan=lambda app: _Lifespan(self))
-        return self._app
+            self._service.app = Starlette(lifespan=lambda app: _Lifespan(self))
+        return self._service.app
 
     # --- calls ---------------------------------------------------------------------------------
 
@@ -237,6 +220,50 @@ class Patter:
         job = lambda sink: self._place(checked, who, sink, tap, idempotency_key)  # noqa: E731
         return await self.engine.run(job, on_event)
 
+    async def serve(
+        self,
+        agent: Agent | Mapping[str, Any] | None = None,
+        *,
+        on_message: Callable[..., Any] | str | None = None,
+        port: int | None = None,
+        max_duration_s: int = MAX_CALL_S,
+        on_event: EventSink | None = None,
+        on_result: Callable[[CallResult], object] | None = None,
+    ) -> None:
+        """Answer incoming calls until `stop` is called or this is cancelled.
+
+        The number's voice webhook at the carrier must be ``https://HOST/twilio/voice`` (POST).
+
+        Args:
+            agent: who answers. On the local network it may be left out.
+            on_message: an agent of your own as the mind: a function, an ``https://`` or a ``wss://``
+                address; see `patter.voice.messages.MessageMind`. ``agent`` then needs no ``llm``.
+            port: where to listen, in place of the phone's own port.
+            max_duration_s: hang up after so many seconds.
+            on_event: takes the progress events of all calls, on this loop. The first is ``serving``, with the
+                ``voice_url`` for the carrier.
+            on_result: takes the envelopes of all calls, on this loop.
+
+        Raises:
+            ConfigError: nobody can answer, or somebody answers already.
+        """
+        who = Agent.answering(agent, on_message, self.default_agent)
+        if port is not None:
+            if self.is_running:
+                raise ConfigError(
+                    "port cannot be changed while the phone runs. Pass it to Patter(...), or serve first."
+                )
+            self._service.port = port
+
+        def deliver(event: dict[str, Any]) -> None:
+            if event["type"] != "result":
+                if on_event is not None:
+                    on_event(event)
+            elif on_result is not None:
+                on_result(event["result"])
+
+        await self.engine.run(lambda sink: self._answer_calls(who, max_duration_s, sink), deliver)
+
     def check_agent(self, agent: Agent | Mapping[str, Any] | None) -> Agent:
         """The agent of a call.
 
@@ -254,90 +281,52 @@ class Patter:
 
     def hangup(self, call_id: str) -> bool:
         """Hang up one call, from any thread. False if there is no such live call."""
-        return self.engine.invoke(lambda: self._board.hang_up(call_id) if self._board else 0) > 0
+        return self.engine.invoke(lambda: self._hang_up(call_id)) > 0
 
     def hangup_all(self) -> int:
         """Hang up every live call, from any thread; how many there were."""
-        return self.engine.invoke(lambda: self._board.hang_up(None) if self._board else 0)
+        return self.engine.invoke(lambda: self._hang_up(None))
 
     @property
     def live_calls(self) -> list[str]:
         """The ids of the calls that are going on."""
-        return [] if self._board is None else self._board.live_calls
+        return [] if self._service.board is None else self._service.board.live_calls
 
     # --- on the phone's loop -------------------------------------------------------------------
 
-    async def _start(self) -> None:
-        async with self._starting:
-            if self._was_stopped:
-                raise PhoneStopped("This phone was stopped. Start it again, or make a new one.")
-            if self._board is not None and self._pid != os.getpid():
-                self._board = None  # the service stayed with the parent of this forked process
-            if self._board is None:
-                self._pid = os.getpid()
-                self._stopping, self._stopped = anyio.Event(), anyio.Event()
-                await self.engine.tasks.start(self._serve)
+    def _hang_up(self, call_id: str | None) -> int:
+        return 0 if self._service.board is None else self._service.board.hang_up(call_id)
 
-    async def _serve(self, *, task_status: TaskStatus[None]) -> None:
-        """The phone's service: network, carrier and server, in one scope. Once started it does not raise."""
-        board: Switchboard | None = None
-        try:
-            async with anyio.create_task_group() as tasks:
-                carrier = await tasks.start(self.network.serve) if self.network is not None else self._carrier
-                assert carrier is not None, "the constructor asks for a carrier or a network"
-                await carrier.start()
-                board = await self._open(carrier, tasks)
-                self._board = board
-                task_status.started()
-                await self._stopping.wait()
-                await board.close()
-                tasks.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            error = first_error(group)
-            if board is None:
-                raise error from None
-            _log.error("The phone's service failed with %s; its live calls are ended.", type(error).__name__)
-            await board.close()
-        finally:
-            self._board = None
-            self._stopped.set()
-
-    async def _open(self, carrier: Carrier, tasks: TaskGroup) -> Switchboard:
-        """Open the doors: a server of our own, or the host's."""
-        # The heavy rooms are entered now, in a thread, and not when the package is imported.
-        board_room = await anyio.to_thread.run_sync(import_module, "patter.call.switchboard")
-        server_room = await anyio.to_thread.run_sync(import_module, "patter.server.app")
-        sock = None
-        address = self._webhook
-        if self._app is None:
-            listener = import_module("patter.server.listener")
-            sock = listener.bind(self._host, self._port)
-            address = address or f"http://127.0.0.1:{sock.getsockname()[1]}"
-        board: Switchboard = board_room.Switchboard(
-            carrier, address or "", store=self._store, prices=self._prices, tasks=tasks
+    async def _answer_calls(self, agent: Agent, max_duration_s: int, sink: EventSink | None) -> None:
+        was_running = self.is_running
+        board = await self._service.start(self.engine)
+        stopped = self._service.stopped
+        await agent.start()
+        if board.service is not None:
+            raise ConfigError("This phone serves an agent already. Stop it first, or make another phone.")
+        tell = sink or (lambda event: None)
+        board.service = import_module("patter.call.switchboard").Service(
+            agent=agent,
+            max_duration_s=max_duration_s,
+            on_event=tell,
+            on_result=lambda result: tell({"type": "result", "result": result}),
         )
-        app = server_room.build_app(board, carrier)
-        if self._app is None:
-            await tasks.start(listener.serve, app, sock)
-        else:
-            self._app.router.routes[:] = app.routes
-        return board
-
-    async def _stop(self) -> None:
-        self._was_stopped = True
-        async with self._starting:
-            if self._board is not None:
-                self._stopping.set()
-                await self._stopped.wait()
+        tell({"type": "serving", "voice_url": board.voice_url})
+        try:
+            await stopped.wait()
+        finally:
+            board.service = None
+            if not was_running:
+                with anyio.CancelScope(shield=True):
+                    await self._service.stop()
 
     async def _place(
         self, arguments: CallArguments, agent: Agent, on_event: EventSink | None, tap: Tap | None, key: str | None
     ) -> CallResult:
-        await self._start()
-        assert self._board is not None
+        board = await self._service.start(self.engine)
         if self.network is not None:
             self.network.expect(arguments.goal)
-        return await self._board.place(
+        return await board.place(
             arguments,
             agent=agent,
             from_number=self.phone_number,

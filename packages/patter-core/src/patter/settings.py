@@ -63,6 +63,15 @@ class Timing:
     """The longest wait for the first audio of a turn, from its first text."""
     mind_timeout_s: float = 10.0
     """The longest wait for the next piece of the mind's answer."""
+    mind_filler_s: float = 2.5
+    """If the mind has written nothing for so long, the callee is asked for a moment."""
+    early_starts: int = 3
+    """How often the mind may begin to answer a turn that is probably over; 0 waits until it is certain."""
+
+    machine_quiet_s: float = 2.5
+    """Silence after which an answering machine's greeting is taken for over, if it does not beep."""
+    machine_wait_s: float = 30.0
+    """The longest wait for an answering machine's beep."""
 
     ring_s: int = 45
     """Ringing ends with no-answer after this time."""

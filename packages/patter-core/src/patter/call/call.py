@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import secrets
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +19,8 @@ from patter.call.prices import Prices
 from patter.call.prompt import MACHINE, system_prompt
 from patter.call.report import Books, CallFacts
 from patter.call.request import CallRequest, EventSink
+from patter.call.sessions import ModelNames, Sessions
+from patter.call.teardown import Teardown
 from patter.call.toolbox import CallTools
 from patter.call.transcript import Transcript
 from patter.call.turn import Recital
@@ -27,13 +28,12 @@ from patter.carriers.addresses import Addresses
 from patter.carriers.base import CallUpdate, Carrier, CarrierStatus, DialOrder, Line, LineStart
 from patter.envelope import CallError, CallResult, Ending, EndReason
 from patter.errors import CarrierError, LineError
-from patter.voice.base import Ears, Voice
+from patter.voice.base import CallContext, Voice
 
 __all__ = ["Call"]
 
 _log = logging.getLogger("patter")
 
-_FLUSH_S = _CLOSE_S = _FETCH_S = 1.0
 _DIAL_GRACE_S = 4.0
 _STOP_GRACE_S = 1.0
 """The line's own goodbye may come a little after the carrier's status."""
@@ -58,8 +58,6 @@ class Call:
         self.result: CallResult | None = None
         self.over = anyio.Event()
         """Set when the envelope is there."""
-        self.doubtful = False
-        """True if the carrier may hold a call that we know nothing of."""
         self._agent = request.agent
         self._timing = request.agent.timing
         self._carrier = carrier
@@ -68,14 +66,16 @@ class Call:
         self._on_event = on_event
         self._tap = tap
         self._token: str | None = secrets.token_urlsafe(24)
-        self._facts = CallFacts(started_at=datetime.now(UTC), dialled=anyio.current_time())
-        self._meter = Meter()
+        self._facts = CallFacts(
+            started_at=datetime.now(UTC), dialled=anyio.current_time(), carrier_id=request.carrier_id
+        )
+        self._meter = Meter(models=ModelNames(request.agent))
         self._transcript = Transcript()
         self._tools = CallTools(
             request.agent.tools,
             transcript=self._transcript,
             timeout_s=self._timing.tool_timeout_s,
-            context=lambda: {"call_id": self.call_id, "caller": request.from_number, "callee": request.to},
+            context=self._context,
             emit=self.emit,
         )
         self._books = Books(
@@ -91,14 +91,24 @@ class Call:
         self._line: Line | None = None
         self._waiting: anyio.CancelScope | None = None
         """What `end` interrupts: a wait that has nothing to clean up."""
-        self._settled = False
         self._known, self._answered, self._joined = (anyio.Event() for _ in range(3))
         self._final, self._ended, self._released = (anyio.Event() for _ in range(3))
+        self._teardown = Teardown(carrier, self._facts, self._timing, final=self._final, report=self.report)
+
+    @property
+    def token(self) -> str:
+        """What a media socket must hold to become this call's line, once; empty when it was used."""
+        return self._token or ""
 
     @property
     def is_dialled(self) -> bool:
         """True if the carrier was asked to place it."""
         return self._facts.is_dialled
+
+    @property
+    def is_doubtful(self) -> bool:
+        """True if the carrier may hold a call that we know nothing of."""
+        return self._facts.is_doubtful
 
     def goes_by(self, call_id: str) -> bool:
         """True if this is the call's id, or the one it had before the carrier gave it one."""
@@ -117,7 +127,10 @@ class Call:
         try:
             async with anyio.create_task_group() as watchers:
                 watchers.start_soon(self._watch_final)
-                await self._dial(watchers, background)
+                if self.request.inbound:
+                    self._begin(watchers)
+                else:
+                    await self._dial(watchers, background)
                 if not self._ended.is_set():
                     await self._live()
                 watchers.cancel_scope.cancel()
@@ -145,7 +158,7 @@ class Call:
             facts.answered_by = update.answered_by
             self.emit("answered_by", answered_by=update.answered_by)
             if facts.machine:
-                self._transcript.note(MACHINE)
+                self._machine_answered()
         status = update.status
         if status is None or not status.follows(facts.carrier_status):
             return
@@ -222,13 +235,9 @@ class Call:
             async with self._dial_lock:
                 if self._ended.is_set():
                     return
-                self._facts.dialled, self._facts.started_at = anyio.current_time(), datetime.now(UTC)
-                self._facts.is_dialled = True
-                for watcher in (self._watch_deadline, self._watch_ringing, self._watch_media):
-                    watchers.start_soon(watcher)
+                self._begin(watchers)
                 self.emit("dialing", to=self.request.to)
-                assert self._token is not None
-                order = order_for(self.request, self._addresses, self._token, ring_s=self._timing.ring_s)
+                order = order_for(self.request, self._addresses, self.token, ring_s=self._timing.ring_s)
                 placing = Placing(self._carrier, order)
                 background.start_soon(placing.run)
                 try:
@@ -236,7 +245,7 @@ class Call:
                 finally:
                     # The answer says what there is to hang up, so it is worth a wait.
                     with anyio.CancelScope(shield=True):
-                        self.doubtful = not await placing.settle(_DIAL_GRACE_S)
+                        self._facts.is_doubtful = not await placing.settle(_DIAL_GRACE_S)
                     if placing.carrier_id is not None:
                         self._knows(placing.carrier_id)
                 refusal = placing.error
@@ -245,40 +254,43 @@ class Call:
                     await self._refused(refusal, order)
         self._waiting = None
 
+    def _begin(self, watchers: anyio.abc.TaskGroup) -> None:
+        """The call begins now: with its dial, or because it has come in."""
+        self._facts.dialled, self._facts.started_at = anyio.current_time(), datetime.now(UTC)
+        self._facts.is_dialled = True
+        for watcher in (self._watch_deadline, self._watch_ringing, self._watch_media):
+            watchers.start_soon(watcher)
+
     async def _refused(self, refusal: CarrierError, order: DialOrder) -> None:
         if refusal.doubtful:
             within_s = self._timing.reconcile_s
             if found := await look_for(self._carrier, order, known=self._known, within_s=within_s):
                 self._knows(found)
-        self.doubtful = refusal.doubtful and not self._known.is_set()
+        self._facts.is_doubtful = refusal.doubtful and not self._known.is_set()
         if not self._known.is_set():
             self.end(ending_of_dial(refusal))
 
     # --- the live call -------------------------------------------------------------------------
 
     async def _live(self) -> None:
-        stage = "tts"
-        with anyio.move_on_after(self._timing.open_s) as sessions:
-            self._waiting = sessions
-            async with self._agent.tts.open() as voice:
-                stage = "stt"
-                async with self._agent.stt.open() as ears:
-                    self._waiting = None
-                    sessions.deadline = math.inf
-                    await self._hold(ears, voice)
-                    # A session that is slow to close must not hold the envelope.
-                    sessions.deadline = anyio.current_time() + _CLOSE_S
+        with anyio.CancelScope() as opening:
+            self._waiting = opening
+            async with Sessions(
+                self._agent,
+                self._context(),
+                open_s=self._timing.open_s,
+                on_failure=lambda error: self.end(ending_of_error(error)),
+            ) as sessions:
+                self._waiting = None
+                self._meter.models = sessions
+                await self._hold(sessions)
         self._waiting = None
-        if not self._ended.is_set():
-            message = f"The provider did not open its session within {self._timing.open_s:g} s."
-            self.end(Ending(EndReason.PIPELINE_ERROR, CallError(code=f"{stage}_error", message=message)))
 
-    async def _hold(self, ears: Ears, voice: Voice) -> None:
+    async def _hold(self, sessions: Sessions) -> None:
         """Wait for the line and talk, until the call has ended and is settled."""
         try:
             async with anyio.create_task_group() as tasks:
-                opening = self._prepare_opening(tasks, voice)
-                tasks.start_soon(self._talk, ears, voice, opening)
+                tasks.start_soon(self._talk, sessions, self._prepare_opening(tasks, sessions.voice))
                 await self._ended.wait()
                 tasks.cancel_scope.cancel()
         except Exception as error:  # the boundary of what the providers do beside the conversation
@@ -296,15 +308,15 @@ class Call:
         tasks.start_soon(greeting.synthesise, voice, self._meter)
         return Recital(text=text, meter=self._meter, timing=self._timing, speech=greeting)
 
-    async def _talk(self, ears: Ears, voice: Voice, opening: Recital | None) -> None:
+    async def _talk(self, sessions: Sessions, opening: Recital | None) -> None:
         await self._joined.wait()
         assert self._line is not None
+        request = self.request
         self._conversation = Conversation(
             agent=self._agent,
-            system=system_prompt(instructions=self._agent.system_prompt, goal=self.request.goal),
+            system=system_prompt(instructions=self._agent.system_prompt, goal=request.goal, inbound=request.inbound),
             line=self._line,
-            ears=ears,
-            voice=voice,
+            sessions=sessions,
             tools=self._tools,
             transcript=self._transcript,
             meter=self._meter,
@@ -312,10 +324,23 @@ class Call:
             emit=self.emit,
             tap=self._tap,
         )
+        if self._facts.machine:
+            self._machine_answered()
         try:
             self.end(await self._conversation.run())
         except Exception as error:  # the boundary of the conversation
             self.end(ending_of_error(error))
+
+    def _machine_answered(self) -> None:
+        if self._conversation is None:
+            return
+        if self._agent.voicemail_message:
+            self._conversation.machine_answered()
+        else:
+            self._transcript.note(MACHINE)
+
+    def _context(self) -> CallContext:
+        return {"call_id": self.call_id, "caller": self.request.from_number, "callee": self.request.to}
 
     # --- time ----------------------------------------------------------------------------------
 
@@ -327,7 +352,7 @@ class Call:
         with anyio.move_on_after(self._timing.ring_s + _RING_GRACE_S):
             await self._answered.wait()
             return
-        await self._ask_carrier()  # its last word may have been lost
+        await self._teardown.ask_carrier()  # its last word may have been lost
         self.end(Ending(EndReason.NO_ANSWER))
 
     async def _watch_media(self) -> None:
@@ -343,57 +368,6 @@ class Call:
         await anyio.sleep(_STOP_GRACE_S)
         self.end(Ending(EndReason.USER_HANGUP))
 
-    # --- teardown ------------------------------------------------------------------------------
-
     async def _settle(self) -> None:
-        """Hang up once, take the last words, wait for the carrier's last word. Bounded."""
-        if self._settled:
-            return
-        self._settled = True
-        with anyio.move_on_after(self._timing.settle_s):
-            async with anyio.create_task_group() as tasks:
-                if self._line is not None:
-                    tasks.start_soon(self._line.close)  # first, so that nothing more is played than was written down
-                tasks.start_soon(self._flush_ears)
-                tasks.start_soon(self._close_call)
-        if self._conversation is not None:
-            self._conversation.close(anyio.current_time())
+        await self._teardown.run(self._line, self._conversation)
         self._released.set()
-
-    async def _close_call(self) -> None:
-        if self._facts.carrier_id is None:
-            return
-        if self._facts.ending.reason is EndReason.USER_HANGUP:
-            with anyio.move_on_after(self._timing.final_status_s):
-                await self._final.wait()
-        if self._final.is_set():
-            return
-        self.doubtful = True
-        try:
-            await self._carrier.hang_up(self._facts.carrier_id)
-            self.doubtful = False
-        except Exception as error:  # whatever became of it, the envelope is due
-            _log.warning("Hanging up failed with %s.", type(error).__name__)
-        with anyio.move_on_after(self._timing.final_status_s):
-            await self._final.wait()
-        if not self._final.is_set():
-            await self._ask_carrier()
-
-    async def _ask_carrier(self) -> None:
-        """Fetch how the call stands, where its callbacks did not say."""
-        if self._facts.carrier_id is None:
-            return
-        try:
-            with anyio.move_on_after(_FETCH_S):
-                self.report(await self._carrier.fetch(self._facts.carrier_id))
-        except CarrierError:
-            return
-
-    async def _flush_ears(self) -> None:
-        if self._conversation is None:
-            return
-        try:
-            with anyio.move_on_after(_FLUSH_S):
-                await self._conversation.flush()
-        except Exception as error:  # the words are lost, the call is not
-            _log.warning("The last words were lost: %s", type(error).__name__)

@@ -6,7 +6,6 @@ one after another, so the floor, the transcript and the mouth are never touched 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,32 +13,26 @@ from typing import Any
 import anyio
 
 from patter.agent import Agent
-from patter.audio.mulaw import duration_ms
 from patter.call import floor as decisions
 from patter.call import prompt
+from patter.call.draft import Drafts
 from patter.call.floor import Floor
+from patter.call.intake import Beeped, EarsFailed, Intake, LineFact, VoiceChange
 from patter.call.meter import Meter, TurnClock
 from patter.call.mouth import Mouth, Tap
-from patter.call.onset import Onset
+from patter.call.sessions import Sessions
 from patter.call.tasks import first_error
 from patter.call.toolbox import CallTools
 from patter.call.transcript import Line as TranscriptEntry
 from patter.call.transcript import Transcript
 from patter.call.turn import Recital, Reply, Turn
-from patter.carriers.base import Digits, Line, Mark, Media, Stopped
+from patter.call.voicemail import Voicemail
+from patter.carriers.base import Digits, Line, Stopped
 from patter.envelope import CallError, Ending, EndReason
 from patter.errors import LineError, ProviderError
-from patter.voice.base import Ears, Hearing, Voice
+from patter.voice.base import Hearing, Message
 
 __all__ = ["Conversation"]
-
-_UNHEARD_FRAMES = 250
-"""Frames that wait for slow ears before the oldest are dropped: five seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class _VoiceChange:
-    on: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +41,12 @@ class _TurnOver:
     error: ProviderError | None
 
 
-_Fact = Hearing | Digits | Stopped | _VoiceChange | _TurnOver
+@dataclass(frozen=True, slots=True)
+class _MachineFound:
+    """Only wakes the loop, which has something else to wait for now."""
+
+
+_Fact = LineFact | _TurnOver | _MachineFound
 
 Emit = Callable[..., None]
 
@@ -58,7 +56,7 @@ class Conversation:
 
     Args:
         line: the media connection; the conversation pumps it, its owner closes it.
-        ears, voice: the open sessions of the call; their owner closes them.
+        sessions: ears, mind and voice of the call; their owner closes them.
         opening: what the agent says first, or None to let the mind find the words.
         emit: takes progress events, as keyword arguments after the type.
         tap: somebody who listens in.
@@ -70,8 +68,7 @@ class Conversation:
         agent: Agent,
         system: str,
         line: Line,
-        ears: Ears,
-        voice: Voice,
+        sessions: Sessions,
         tools: CallTools,
         transcript: Transcript,
         meter: Meter,
@@ -82,52 +79,72 @@ class Conversation:
         self._agent = agent
         self._system = system
         self._line = line
-        self._ears = ears
-        self._voice = voice
+        self._sessions = sessions
         self._tools = tools
         self._transcript = transcript
         self._meter = meter
         self._opening = opening
         self._emit = emit
-        self._tap = tap
         self._mouth = Mouth(line, agent.timing, on_audio=self._first_audio, tap=tap)
-        self._onset = Onset(onset_ms=agent.timing.hold_after_ms)
         self._facts, self._inbox = anyio.create_memory_object_stream[_Fact](4096)
-        self._unheard, self._audio = anyio.create_memory_object_stream[bytes](_UNHEARD_FRAMES)
-        self._last_frame_at = self._loud_at = -math.inf
-        self._taken_until = -math.inf
-        """What was loud until then belongs to words that were taken already."""
+        self._intake = Intake(
+            line,
+            sessions.ears,
+            hold_after_ms=agent.timing.hold_after_ms,
+            meter=meter,
+            tell=self._facts.send_nowait,
+            on_mark=self._mouth.ack,
+            tap=tap,
+        )
         self._turn: Turn | None = None
         self._yielding = False
+        starts = agent.timing.early_starts if getattr(agent.llm, "speculative", True) else 0
+        self._drafts = Drafts(starts=starts, begin=self._begin_draft)
+        self._voicemail: Voicemail | None = None
         self._floor = Floor(agent.timing, anyio.current_time())
 
     async def run(self) -> Ending:
         """Talk until the call ends; how it ended.
 
         Raises:
-            ProviderError: the ears or the voice failed for good.
+            ProviderError: the voice failed for good.
             LineError: the line broke.
         """
         try:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
-                for service in (self._line.pump, self._receive, self._feed_ears, self._listen):
+                for service in (self._line.pump, *self._intake.services):
                     tasks.start_soon(service)
-                self._tools.open(tasks, on_closing=self._keep_floor)
+                on_machine = self.machine_answered if self._agent.voicemail_message else None
+                self._tools.open(tasks, on_closing=self._keep_floor, on_machine=on_machine)
                 ending = await self._talk()
                 tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             raise first_error(group) from None
         finally:
             self._silence(anyio.current_time())
-            for stream in (self._facts, self._inbox, self._unheard, self._audio):
-                stream.close()
+            self._intake.close()
+            self._facts.close()
+            self._inbox.close()
         return ending
+
+    def machine_answered(self) -> None:
+        """An answering machine has picked up: leave the agent's ``voicemail_message`` after its beep."""
+        now = anyio.current_time()
+        if self._voicemail is not None or self._tools.closing:
+            return
+        self._silence(now)
+        self._opening = None
+        self._drafts.drop()
+        self._floor.closing()
+        self._intake.listen_for_beep()
+        self._voicemail = Voicemail(self._agent.timing, now, is_speaking=self._intake.voice_is_on)
+        self._facts.send_nowait(_MachineFound())
 
     async def flush(self) -> None:
         """After the end: wait for the words that the ears still owe, and enter them."""
-        await self._ears.finish()
-        async for hearing in self._ears:
+        await self._sessions.ears.finish()
+        async for hearing in self._sessions.ears:
             if decisions.Retract() in self._hear(hearing):
                 self._transcript.retract()
 
@@ -136,70 +153,44 @@ class Conversation:
         if (rest := self._floor.rest(now)) is not None:
             self._user_line(rest.text, rest.started_at, rest.ended_at)
 
-    # --- services ------------------------------------------------------------------------------
-
-    async def _receive(self) -> None:
-        while True:
-            event = await self._line.receive()
-            now = anyio.current_time()
-            if isinstance(event, Media):
-                if not event.audio:
-                    continue  # to some vendors an empty message is the end of the audio
-                self._last_frame_at = now
-                if self._tap is not None:
-                    self._tap.callee(event.audio, now)
-                if (changed := self._onset.feed(event.audio)) is not None:
-                    self._facts.send_nowait(_VoiceChange(changed))
-                if self._onset.is_loud:
-                    self._loud_at = now
-                try:
-                    self._unheard.send_nowait(event.audio)
-                except anyio.WouldBlock:
-                    self._audio.receive_nowait()
-                    self._unheard.send_nowait(event.audio)
-            elif isinstance(event, Mark):
-                self._mouth.ack(event.name, now)
-            else:
-                self._facts.send_nowait(event)
-                if isinstance(event, Stopped):
-                    return
-
-    async def _feed_ears(self) -> None:
-        async for audio in self._audio:
-            frames = [audio]
-            while waiting := self._audio.statistics().current_buffer_used:
-                frames += [self._audio.receive_nowait() for _ in range(waiting)]
-            heard = b"".join(frames)
-            self._meter.heard(duration_ms(heard))
-            await self._ears.send(heard)
-
-    async def _listen(self) -> None:
-        async for hearing in self._ears:
-            self._facts.send_nowait(hearing)
-
     # --- the loop ------------------------------------------------------------------------------
 
     async def _talk(self) -> Ending:
-        floor = self._floor
         while True:
-            fact = await self._next_fact(floor.wake_at())
+            fact = await self._next_fact()
             now = anyio.current_time()
             if isinstance(fact, Stopped):
                 return self._stopped(fact)
             if isinstance(fact, _TurnOver):
                 if (ending := self._turn_over(fact, now)) is not None:
                     return ending
-            elif isinstance(fact, Hearing):
-                await self._act(self._hear(fact), now)
-            elif isinstance(fact, _VoiceChange):
-                await self._act(floor.voice(fact.on, now), now)
-            elif isinstance(fact, Digits):
-                self._emit("digits", digits=fact.digits)
-                self._transcript.digits += fact.digits
-                self._transcript.note(prompt.keys_pressed(fact.digits))
-            await self._act(floor.due(now), now)
+            elif fact is not None:
+                await self._take(fact, now)
+            await self._act(self._floor.due(now), now)
+            if self._voicemail is not None and now >= self._voicemail.wake_at() - 1e-6:
+                self._leave_message()
+            ready = self._floor.ready if self._opening is None else None
+            self._drafts.follow(self._floor.pending, ready, self._transcript.version)
 
-    async def _next_fact(self, wake_at: float | None) -> _Fact | None:
+    async def _take(self, fact: _Fact, now: float) -> None:
+        match fact:
+            case Hearing():
+                await self._act(self._hear(fact), now)
+            case VoiceChange(on):
+                if self._voicemail is not None:
+                    self._voicemail.voice(on, now)
+                await self._act(self._floor.voice(on, now), now)
+            case Digits(digits):
+                self._emit("digits", digits=digits)
+                self._transcript.digits += digits
+                self._transcript.note(prompt.keys_pressed(digits))
+            case EarsFailed(error):
+                self._fail(error, now)
+            case Beeped() if self._voicemail is not None:
+                self._voicemail.beeped(now)
+
+    async def _next_fact(self) -> _Fact | None:
+        wake_at = self._voicemail.wake_at() if self._voicemail is not None else self._floor.wake_at()
         if wake_at is None:
             return await self._inbox.receive()
         with anyio.move_on_after(max(wake_at - anyio.current_time(), 0)):
@@ -215,17 +206,10 @@ class Conversation:
 
     def _hear(self, hearing: Hearing) -> Sequence[decisions.Decision]:
         now = anyio.current_time()
-        taken = self._floor.hear(hearing, now, ended_at=self._end_of_words(hearing, now))
+        taken = self._floor.hear(hearing, now, ended_at=self._intake.end_of_words(hearing, now))
         if self._floor.pending:
             self._emit("hearing", text=self._floor.pending)
         return taken
-
-    def _end_of_words(self, hearing: Hearing, now: float) -> float:
-        """When the last word ended: by the ears' own clock, or else when the line became quiet."""
-        if hearing.ended_at_s is not None:
-            behind_s = self._meter.stt_ms / 1000 - hearing.ended_at_s
-            return min(now, self._last_frame_at - behind_s)
-        return self._loud_at if self._loud_at > self._taken_until else now
 
     async def _act(self, taken: Sequence[decisions.Decision], now: float) -> None:
         for decision in taken:
@@ -247,8 +231,10 @@ class Conversation:
                     self._transcript.retract()
                     self._emit("retract")
                 case decisions.Commit(text, started_at, ended_at):
+                    clock = TurnClock(ended_at, committed=now)
+                    draft = self._drafts.adopt(text, self._transcript.version, clock)
                     self._user_line(text, started_at, ended_at, now=now)
-                    self._answer(TurnClock(ended_at, committed=now))
+                    self._answer(clock, draft)
                 case decisions.Open():
                     if self._opening is None:
                         self._transcript.note(prompt.NOBODY_SPEAKS)
@@ -270,37 +256,53 @@ class Conversation:
 
     # --- the agent's turns ---------------------------------------------------------------------
 
-    def _answer(self, clock: TurnClock | None, *, closing: bool = False) -> None:
+    def _answer(self, clock: TurnClock | None, draft: Reply | None = None, *, closing: bool = False) -> None:
         if self._opening is not None:
-            turn: Turn = self._opening  # not an answer: its latency does not count
-            self._opening = None
+            opening, self._opening = self._opening, None
+            self._give(opening)  # not an answer: its latency does not count
+        elif draft is not None:
+            self._give(draft, is_running=True)
         else:
-            turn = Reply(
-                clock=clock,
-                closing=closing,
-                mind=self._agent.llm,
-                history=self._transcript.history(self._system),
-                tools=self._tools,
-                meter=self._meter,
-                timing=self._agent.timing,
-                on_clause=lambda text: self._emit("saying", text=text),
-            )
-        self._give(turn)
+            self._give(self._reply(clock, self._transcript.history(self._system), closing=closing))
 
-    def _give(self, turn: Turn) -> None:
+    def _begin_draft(self, text: str, clock: TurnClock) -> Reply:
+        reply = self._reply(clock, [*self._transcript.history(self._system), Message("user", text)])
+        self._tasks.start_soon(self._run_turn, reply)
+        return reply
+
+    def _reply(self, clock: TurnClock | None, history: list[Message], *, closing: bool = False) -> Reply:
+        return Reply(
+            clock=clock,
+            closing=closing,
+            mind=self._sessions.mind,
+            history=history,
+            tools=self._tools,
+            meter=self._meter,
+            timing=self._agent.timing,
+            on_clause=lambda text: self._emit("saying", text=text),
+        )
+
+    def _recite(self, text: str) -> None:
+        """Say a last sentence."""
+        self._give(Recital(text=text, meter=self._meter, timing=self._agent.timing, closing=True))
+
+    def _give(self, turn: Turn, *, is_running: bool = False) -> None:
+        self._drafts.drop()
         self._turn = turn
         self._mouth.reset()
         if turn.closing:
             self._floor.closing()
         else:
             self._floor.thinking()
-        self._tasks.start_soon(self._run_turn, turn)
+        turn.confirm()
+        if not is_running:
+            self._tasks.start_soon(self._run_turn, turn)
 
     async def _run_turn(self, turn: Turn) -> None:
         error: ProviderError | None = None
         with turn.scope:
             try:
-                await turn.run(self._voice, self._mouth)
+                await turn.run(self._sessions.voice, self._mouth)
             except* ProviderError as group:
                 error = _provider_error(group)
             self._facts.send_nowait(_TurnOver(turn, error))
@@ -317,19 +319,31 @@ class Conversation:
         self._emit("speaking", latency_ms=turn.latency_ms)
 
     def _turn_over(self, over: _TurnOver, now: float) -> Ending | None:
-        if over.turn is not self._turn:
+        if self._drafts.over(over.turn) or over.turn is not self._turn:
             return None  # it was interrupted while its last fact was on the way
         self._silence(now, interrupted=over.error is not None)
         if over.error is not None:
-            if over.error.stage != "llm":
+            if over.error.stage == "tts":
                 raise over.error
-            self._tools.fail(CallError(code="llm_error", message=str(over.error)))
-            self._give(Recital(text=prompt.APOLOGY, meter=self._meter, timing=self._agent.timing, closing=True))
+            self._fail(over.error, now)
             return None
         self._floor.done(now)
         if self._tools.closing or over.turn.closing:
             return self._tools.ending()
         return None
+
+    def _fail(self, error: ProviderError, now: float) -> None:
+        """Ears or mind are gone for good: apologise, and end the call."""
+        if self._tools.closing:
+            return
+        self._tools.close(Ending(EndReason.PIPELINE_ERROR, CallError(code=f"{error.stage}_error", message=str(error))))
+        self._silence(now)
+        self._recite(prompt.APOLOGY)
+
+    def _leave_message(self) -> None:
+        self._voicemail = None
+        self._tools.close(Ending(EndReason.VOICEMAIL))
+        self._recite(self._agent.voicemail_message or "")
 
     def _silence(self, now: float, *, interrupted: bool = True) -> None:
         """End the current turn here: nothing more is played, and what was heard is written down."""
@@ -358,7 +372,7 @@ class Conversation:
             self._emit("agent", text=heard, interrupted=line.interrupted, latency_ms=turn.latency_ms)
 
     def _user_line(self, text: str, started_at: float, ended_at: float, *, now: float | None = None) -> None:
-        self._taken_until = anyio.current_time()
+        self._intake.take(anyio.current_time())
         self._transcript.add(TranscriptEntry("user", text, started_at, ended_at))
         waited: dict[str, Any] = {} if now is None else {"waited_ms": round((now - ended_at) * 1000, 1)}
         self._emit("user", text=text, **waited)

@@ -161,6 +161,17 @@ class Floor:
         """What the callee has said of a turn that is not over, as far as it was understood."""
         return self._text()
 
+    @property
+    def ready(self) -> str | None:
+        """What the callee has said, if the turn is probably over: the mind may begin to think about it."""
+        if self._agent not in (_Agent.WAITING, _Agent.LISTENING):
+            return None
+        if self._end is not EndOfSpeech.EAGER:
+            goes_on = self._voice_on and self._end is not EndOfSpeech.PAUSE
+            if self._interim or goes_on:
+                return None
+        return self._text() or None
+
     def rest(self, now: float) -> Commit | None:
         """What the callee said and no turn has taken, at the end of the conversation."""
         return self._commit(now) if self._text() else None

@@ -50,6 +50,11 @@ class Onset:
         return None
 
     @property
+    def is_on(self) -> bool:
+        """True while the voice is there, gaps between words included."""
+        return self._on
+
+    @property
     def is_loud(self) -> bool:
         """True if the last frame was voice."""
         return self._quiet_ms == 0.0 and self._loud_ms > 0.0

@@ -14,6 +14,7 @@ __all__ = ["Playout"]
 
 _MS_PER_CHAR = 60.0
 """Speaking time of a character, for a text whose audio is not complete yet (about 1,000 characters a minute)."""
+_SETTLED_MS = 300.0
 _OVERDUE_MS = 500.0
 """A mark this late stops the clock: the carrier has not played so far."""
 _BEFORE_CUT_MS, _AFTER_CUT_MS = 5.0, 40.0
@@ -35,12 +36,12 @@ class _Span:
     def end_ms(self) -> float:
         return self.start_ms + self.length_ms
 
-    def heard(self, position_ms: float) -> str:
+    def heard(self, position_ms: float, *, is_settled: bool) -> str:
         if not self.length_ms:
             return ""  # an emoji has no sound
         played_ms = position_ms - self.start_ms
         total_ms = self.length_ms
-        if not self.complete:
+        if not (self.complete or (is_settled and " " not in self.text)):
             total_ms = max(total_ms, len(self.text) * _MS_PER_CHAR)
         if played_ms >= total_ms - 0.5:
             return self.text
@@ -138,7 +139,9 @@ class Playout:
     def heard(self, now: float) -> str:
         """The text that was heard so far."""
         position = self.position_ms(now)
-        texts = (span.heard(position) for span in self._spans)
+        # A word whose sound has stopped for so long is a whole word.
+        is_settled = self._clock_ms(now) - self._sent_ms >= _SETTLED_MS
+        texts = (span.heard(position, is_settled=is_settled) for span in self._spans)
         return " ".join(text for text in texts if text)
 
     def cut_at(self, now: float) -> float:

@@ -15,8 +15,15 @@ __all__ = ["PRICES_DATED", "Prices"]
 
 PRICES_DATED = "2026-06"
 
-_PER_MINUTE = {"twilio": 0.014 + 0.004, "telnyx": 0.007, "local": 0.0}
-"""Outbound US minute; for Twilio the call and its media stream."""
+_PER_MINUTE = {
+    "twilio": 0.014 + 0.004,
+    "twilio-inbound": 0.0085 + 0.004,
+    "telnyx": 0.007,
+    "telnyx-inbound": 0.0035,
+    "local": 0.0,
+    "local-inbound": 0.0,
+}
+"""A minute of a US call, outbound and to a local number; for Twilio the call and its media stream."""
 
 _STT_MINUTE = {
     "deepgram/nova-3": 0.0077,

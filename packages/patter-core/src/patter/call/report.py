@@ -26,6 +26,8 @@ class CallFacts:
     started_at: datetime
     dialled: float
     is_dialled: bool = False
+    is_doubtful: bool = False
+    """True if the carrier may hold a call that we know nothing of."""
     has_rung: bool = False
     answered: float | None = None
     ended: float = 0.0
@@ -81,15 +83,9 @@ class Books:
             return self._bare()
 
     def _full(self) -> CallResult:
-        agent, facts = self.request.agent, self.facts
-        cost, notes = self.meter.cost(
-            self.prices,
-            stt=agent.stt.model,
-            llm=agent.llm.model,
-            tts=agent.tts.model,
-            carrier=self.carrier,
-            talk_s=facts.talk_s,
-        )
+        facts = self.facts
+        line = f"{self.carrier}-inbound" if self.request.inbound else self.carrier
+        cost, notes = self.meter.cost(self.prices, carrier=line, talk_s=facts.talk_s)
         return CallResult(
             call_id=self.call_id,
             status=facts.ending.status(),

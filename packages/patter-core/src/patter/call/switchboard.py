@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 import anyio
@@ -14,17 +16,32 @@ from patter.call.mouth import Tap
 from patter.call.prices import Prices
 from patter.call.request import CallRequest, EventSink
 from patter.carriers.addresses import Addresses
-from patter.carriers.base import CallUpdate, Carrier, Line, LineStart
+from patter.carriers.base import CallUpdate, Carrier, IncomingCall, Line, LineStart
 from patter.envelope import CallError, CallResult, Ending, EndReason
 from patter.errors import CarrierError, LineError
 from patter.schema import CallArguments
-from patter.settings import DEFAULT_CALL_S
+from patter.settings import DEFAULT_CALL_S, MAX_CALL_S
 from patter.store.calls import MemoryCallStore
 
-__all__ = ["Switchboard"]
+__all__ = ["Service", "Switchboard"]
 
 _END_CALLS_S = 8.0
 _DOUBTFUL = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """Who answers incoming calls.
+
+    Args:
+        on_event: takes the progress events of every call.
+        on_result: takes the envelope of every call.
+    """
+
+    agent: Agent
+    max_duration_s: int = MAX_CALL_S
+    on_event: EventSink | None = None
+    on_result: Callable[[CallResult], None] | None = None
 
 
 class Switchboard:
@@ -41,6 +58,8 @@ class Switchboard:
         self, carrier: Carrier, public_url: str, *, store: MemoryCallStore, prices: Prices, tasks: TaskGroup
     ) -> None:
         self.public_url = public_url
+        self.service: Service | None = None
+        """Who answers incoming calls; without a service they are turned away as busy."""
         self._carrier = carrier
         self._addresses = Addresses(public_url, carrier.name)
         self._store = store
@@ -49,6 +68,11 @@ class Switchboard:
         self._dial_lock = anyio.Lock()
         self._calls: dict[str, Call] = {}
         self._doubtful: deque[str] = deque(maxlen=_DOUBTFUL)
+
+    @property
+    def voice_url(self) -> str:
+        """Where the carrier reports incoming calls."""
+        return self._addresses.voice()
 
     @property
     def live_calls(self) -> list[str]:
@@ -88,6 +112,36 @@ class Switchboard:
             if (known := await entry.wait()) is not None:
                 return known
 
+    def answer(self, incoming: IncomingCall) -> str:
+        """Let the service take an incoming call; what the carrier is told. A repeated webhook is the same call."""
+        known = next((call for call in self._calls.values() if call.request.carrier_id == incoming.carrier_id), None)
+        if known is None and self.service is None:
+            return self._carrier.decline()
+        call = known or self._take(incoming, self.service)
+        return self._carrier.accept(media_url=self._addresses.media(), token=call.token, ref=call.request.ref)
+
+    def _take(self, incoming: IncomingCall, service: Service | None) -> Call:
+        assert service is not None
+        agent = service.agent
+        request = CallRequest(
+            ref=uuid4().hex,
+            to=incoming.callee,
+            from_number=incoming.caller,
+            # Who calls waits to be greeted.
+            agent=replace(agent, timing=replace(agent.timing, hello_wait_s=0.0)),
+            max_duration_s=service.max_duration_s,
+            carrier_id=incoming.carrier_id,
+        )
+        call = self._call(request, service.on_event, None)
+        self._calls[request.ref] = call
+        self._tasks.start_soon(self._serve, call, service.on_result)
+        return call
+
+    async def _serve(self, call: Call, on_result: Callable[[CallResult], None] | None) -> None:
+        result = await self._run(call)
+        if on_result is not None:
+            on_result(result)
+
     def hang_up(self, call_id: str | None) -> int:
         """Hang up the call of this id, or all; how many there were."""
         calls = [call for call in self._calls.values() if call_id is None or call.goes_by(call_id)]
@@ -107,6 +161,8 @@ class Switchboard:
     def report(self, ref: str, update: CallUpdate) -> None:
         """A verified fact from the carrier."""
         call = self._calls.get(ref)
+        if not ref:
+            call = next((call for call in self._calls.values() if call.goes_by(update.carrier_id)), None)
         if call is not None:
             call.report(update)
         elif ref in self._doubtful and not (update.status and update.status.final):
@@ -143,7 +199,7 @@ class Switchboard:
             return await call.run(self._tasks)
         finally:
             del self._calls[ref]
-            if call.doubtful:
+            if call.is_doubtful:
                 self._doubtful.append(ref)
 
     async def _drop(self, carrier_id: str) -> None:

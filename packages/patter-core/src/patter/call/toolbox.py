@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from patter.call.transcript import Transcript
-from patter.envelope import CallError, Ending, EndReason, ToolCallRecord
+from patter.envelope import Ending, EndReason, ToolCallRecord
 from patter.tools.model import Tool, ToolContext
 from patter.tools.runner import ToolOutcome, ToolRunner
 from patter.voice.base import Message, ToolCall, ToolSpec
@@ -41,7 +41,7 @@ class CallTools:
         *,
         transcript: Transcript,
         timeout_s: float,
-        context: Callable[[], dict[str, Any]],
+        context: Callable[[], Mapping[str, Any]],
         emit: Callable[..., None],
     ) -> None:
         self.closing = False
@@ -53,12 +53,20 @@ class CallTools:
         self._ending = Ending(EndReason.AGENT_HANGUP)
         self._runner = ToolRunner([*tools, self._end_call()], timeout_s=timeout_s, context=context)
         self._on_closing: Callable[[], bool] = lambda: True
+        self._on_machine: Callable[[], None] | None = None
         self._tasks: TaskGroup | None = None
 
-    def open(self, tasks: TaskGroup, *, on_closing: Callable[[], bool]) -> None:
-        """Say where tools run, and whom to ask whether the agent may close the call now."""
+    def open(
+        self, tasks: TaskGroup, *, on_closing: Callable[[], bool], on_machine: Callable[[], None] | None = None
+    ) -> None:
+        """Say where tools run, and whom to ask whether the agent may close the call now.
+
+        Args:
+            on_machine: whom to tell that the mind has found an answering machine, if that does not end the call.
+        """
         self._tasks = tasks
         self._on_closing = on_closing
+        self._on_machine = on_machine
 
     def specs(self) -> list[ToolSpec]:
         """What the mind is offered."""
@@ -87,10 +95,10 @@ class CallTools:
         """How the call ends now that the agent hangs up."""
         return self._ending
 
-    def fail(self, error: CallError) -> None:
-        """Let the call end as failed, once what is being said was said."""
+    def close(self, ending: Ending) -> None:
+        """Let the call end like this, once what is being said was said."""
         self.closing = True
-        self._ending = Ending(EndReason.PIPELINE_ERROR, error)
+        self._ending = ending
 
     async def _run_one(self, one: _Running) -> None:
         started = anyio.current_time()
@@ -121,10 +129,14 @@ class CallTools:
         async def end_call(arguments: dict[str, Any], context: ToolContext) -> dict[str, str]:
             if self.closing:
                 return {"status": "ending"}
+            is_machine = arguments.get("reason") == "voicemail"
+            if is_machine and self._on_machine is not None:
+                self._on_machine()
+                return {"status": "the message is left after the beep"}
             if not self._on_closing():
                 return {"status": "not ended", "reason": "the other side has begun to speak"}
             self.closing = True
-            if arguments.get("reason") == "voicemail":
+            if is_machine:
                 self._ending = Ending(EndReason.VOICEMAIL)
             return {"status": "ending"}
 

@@ -41,6 +41,8 @@ class Transcript:
 
     def __init__(self) -> None:
         self._entries: list[Line | _Exchange | _Note] = []
+        self.version = 0
+        """Changes whenever the history does."""
         self.digits = ""
         """The keys that the callee pressed."""
 
@@ -49,6 +51,7 @@ class Transcript:
 
         An agent's line that nobody heard stays out of the transcript and of the history.
         """
+        self.version += 1
         place = len(self._entries)
         for index in range(len(self._entries) - 1, -1, -1):
             entry = self._entries[index]
@@ -60,16 +63,19 @@ class Transcript:
 
     def note(self, text: str) -> None:
         """Tell the mind something that nobody said, such as a key that was pressed."""
+        self.version += 1
         self._entries.append(_Note(text))
 
     def tools(self, calls: Iterable[ToolCall]) -> None:
         """Enter that the mind called tools, before their results are known."""
+        self.version += 1
         self._entries.append(_Exchange(tuple(calls), {}))
 
     def tool_output(self, call_id: str, output: str) -> None:
         """Enter a tool's result, also if the turn that wanted it is over."""
         for entry in reversed(self._entries):
             if isinstance(entry, _Exchange) and any(call.id == call_id for call in entry.calls):
+                self.version += 1
                 entry.outputs.setdefault(call_id, output)
                 return
 
@@ -78,6 +84,7 @@ class Transcript:
         for index in range(len(self._entries) - 1, -1, -1):
             entry = self._entries[index]
             if isinstance(entry, Line) and entry.role == "user":
+                self.version += 1
                 del self._entries[index]
                 return
 

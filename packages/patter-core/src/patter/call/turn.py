@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+import math
+from collections.abc import AsyncIterable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -11,9 +12,10 @@ import anyio
 from patter.call.clauses import Clauses
 from patter.call.meter import Meter, TurnClock
 from patter.call.mouth import Mouth
+from patter.call.prompt import FILLER
 from patter.errors import ProviderError
 from patter.settings import Timing
-from patter.voice.base import ChatModel, Delta, Message, Speech, ToolCall, ToolSpec, Usage, Utterance, Voice
+from patter.voice.base import ChatModel, Message, Speech, ToolCall, ToolSpec, Usage, Utterance, Voice
 
 __all__ = ["Recital", "Reply", "Toolbox", "Turn"]
 
@@ -51,6 +53,12 @@ class Turn:
     """Set when the voice has the first text."""
     sounding: anyio.Event = field(default_factory=anyio.Event)
     """Set when the carrier has the first audio."""
+    confirmed: anyio.Event = field(default_factory=anyio.Event)
+    """Set when the turn is the agent's. Before that it may be thought of, and nothing is heard, run or told."""
+
+    def confirm(self) -> None:
+        """Let it be heard."""
+        self.confirmed.set()
 
     async def run(self, voice: Voice, mouth: Mouth) -> None:
         """Say it all; returns when it was played.
@@ -68,6 +76,7 @@ class Turn:
 
     async def _expect_sound(self) -> None:
         await self.written.wait()
+        await self.confirmed.wait()
         with anyio.move_on_after(self.timing.voice_timeout_s):
             await self.sounding.wait()
             return
@@ -109,11 +118,37 @@ class Reply(Turn):
     tools: Toolbox
     meter: Meter
     on_clause: Callable[[str], None]
+    patience: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    """What ends when the mind has said all."""
+
+    def confirm(self) -> None:
+        """Let it be heard, and tell what was written in the meantime."""
+        for clause in self.said:
+            self.on_clause(clause)
+        self.confirmed.set()
 
     async def _speak(self, voice: Voice, mouth: Mouth) -> None:
         async with voice.utter() as utterance, anyio.create_task_group() as tasks:
             tasks.start_soon(self._think, utterance)
-            await mouth.speak(utterance)
+            tasks.start_soon(self._bridge, utterance)
+            speech = _Begun(utterance)
+            await speech.begin()
+            if self.clock is not None and speech.has_begun:
+                self.clock.first_speech = anyio.current_time()
+            await self.confirmed.wait()
+            await mouth.speak(speech)
+            tasks.cancel_scope.cancel()
+
+    async def _bridge(self, utterance: Utterance) -> None:
+        """Ask for patience if the mind takes long to answer the callee."""
+        if self.clock is None:
+            return
+        with self.patience:
+            await self.confirmed.wait()
+            with anyio.move_on_after(self.timing.mind_filler_s):
+                await self.written.wait()
+                return
+            await self._say(FILLER, utterance)
 
     async def _think(self, utterance: Utterance) -> None:
         messages = list(self.history)
@@ -122,11 +157,13 @@ class Reply(Turn):
             text, calls = await self._ask(messages, offered, utterance)
             if not calls:
                 break
+            await self.confirmed.wait()
             results = await self.tools.run(calls)
             if self.tools.closing and self.said:
                 break  # the goodbye stands before the call of end_call
             messages.append(Message("assistant", text, tool_calls=tuple(calls)))
             messages += results
+        self.patience.cancel()
         await utterance.finish()
 
     async def _ask(
@@ -138,18 +175,27 @@ class Reply(Turn):
         calls: list[ToolCall] = []
         usage: Usage | None = None
         accepted = False
+        if self.clock is not None and self.clock.asked is None:
+            self.clock.asked = anyio.current_time()
+        limit_s = self.timing.mind_timeout_s
         try:
-            async with self.mind.stream(messages, tools) as stream:
-                accepted = True
-                while (delta := await self._next(stream)) is not None:
-                    if isinstance(delta, ToolCall):
-                        calls.append(self.tools.admit(delta))
-                    elif isinstance(delta, Usage):
-                        usage = delta
-                    else:
-                        text.append(delta)
-                        for clause in clauses.feed(delta):
-                            await self._say(clause, utterance)
+            with anyio.move_on_after(limit_s) as limit:
+                async with self.mind.stream(messages, tools) as stream:
+                    accepted = True
+                    async for delta in stream:
+                        limit.deadline = math.inf  # a voice that is busy is not the mind's delay
+                        self._note_token()
+                        if isinstance(delta, ToolCall):
+                            calls.append(self.tools.admit(delta))
+                        elif isinstance(delta, Usage):
+                            usage = delta
+                        else:
+                            text.append(delta)
+                            for clause in clauses.feed(delta):
+                                await self._say(clause, utterance)
+                        limit.deadline = anyio.current_time() + limit_s
+            if limit.cancelled_caught:
+                raise ProviderError("llm", f"The chat model wrote nothing for {limit_s:g} s.", retryable=True)
         finally:
             # A stream that was stopped reports no usage, and is billed all the same.
             if accepted:
@@ -158,16 +204,9 @@ class Reply(Turn):
             await self._say(clause, utterance)
         return "".join(text), calls
 
-    async def _next(self, stream: AsyncIterator[Delta]) -> Delta | None:
-        try:
-            with anyio.fail_after(self.timing.mind_timeout_s):
-                delta = await anext(stream, None)
-        except TimeoutError:
-            message = f"The chat model wrote nothing for {self.timing.mind_timeout_s:g} s."
-            raise ProviderError("llm", message, retryable=True) from None
+    def _note_token(self) -> None:
         if self.clock is not None and self.clock.first_token is None:
             self.clock.first_token = anyio.current_time()
-        return delta
 
     async def _say(self, clause: str, utterance: Utterance) -> None:
         if self.clock is not None and self.clock.first_clause is None:
@@ -175,8 +214,33 @@ class Reply(Turn):
         self.said.append(clause)
         self.written.set()
         self.meter.synthesised(clause)
-        self.on_clause(clause)
+        if self.confirmed.is_set():
+            self.on_clause(clause)
         await utterance.say(clause)
+
+
+class _Begun:
+    """An utterance whose first piece is there before anybody plays it."""
+
+    def __init__(self, utterance: Utterance) -> None:
+        self._rest = aiter(utterance)
+        self._first: Speech | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        return self._first is not None
+
+    async def begin(self) -> None:
+        self._first = await anext(self._rest, None)
+
+    def __aiter__(self) -> _Begun:
+        return self
+
+    async def __anext__(self) -> Speech:
+        if self._first is None:
+            return await anext(self._rest)
+        first, self._first = self._first, None
+        return first
 
 
 def _estimate(messages: Sequence[Message], text: Sequence[str]) -> Usage:

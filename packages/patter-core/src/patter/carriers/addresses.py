@@ -28,6 +28,10 @@ class Addresses:
         """Where the verdict of the machine detection is reported."""
         return f"{self.public_url}/{self.carrier}/machine/{ref}"
 
+    def voice(self) -> str:
+        """Where incoming calls are reported."""
+        return f"{self.public_url}/{self.carrier}/voice"
+
     def media(self) -> str:
         """Where the media sockets connect."""
         return f"{websocket_url(self.public_url)}/{self.carrier}/media"

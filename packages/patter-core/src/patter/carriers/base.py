@@ -13,6 +13,7 @@ __all__ = [
     "CarrierStatus",
     "DialOrder",
     "Digits",
+    "IncomingCall",
     "Line",
     "LineEvent",
     "LineStart",
@@ -87,6 +88,15 @@ class CallUpdate:
     answered_by: str | None = None
     sip_code: int | None = None
     duration_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingCall:
+    """Somebody calls us. Numbers are as the carrier writes them; ``caller`` may be "anonymous"."""
+
+    carrier_id: str
+    caller: str
+    callee: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +219,19 @@ class Carrier(Protocol):
         Raises:
             SignatureError: not signed by this account. Nothing of it may be used.
         """
+
+    def read_call(self, url: str, headers: Mapping[str, str], body: bytes) -> IncomingCall | None:
+        """Verify and read the webhook of an incoming call; None if it names no call.
+
+        Raises:
+            SignatureError: not signed by this account. Nothing of it may be used.
+        """
+
+    def accept(self, *, media_url: str, token: str, ref: str) -> str:
+        """The XML that answers the webhook of an incoming call: connect a media socket that holds the token."""
+
+    def decline(self) -> str:
+        """The XML that turns an incoming call away as busy."""
 
     def check_upgrade(self, url: str, headers: Mapping[str, str]) -> bool:
         """Verify the media socket's handshake; False if it carries no signature, and its token must decide.

@@ -15,7 +15,15 @@ import anyio.lowlevel
 import anyio.to_thread
 from anyio import CancelScope
 
-from patter.carriers.base import CallUpdate, CarrierStatus, DialOrder, Line, LineStart, MediaSocket
+from patter.carriers.base import (
+    CallUpdate,
+    CarrierStatus,
+    DialOrder,
+    IncomingCall,
+    Line,
+    LineStart,
+    MediaSocket,
+)
 from patter.carriers.twilio_line import TwilioLine
 from patter.carriers.twilio_rest import FailedRequest, TwilioRest, read_origin
 from patter.carriers.twilio_wire import (
@@ -23,7 +31,8 @@ from patter.carriers.twilio_wire import (
     Form,
     Frame,
     Opening,
-    dial_twiml,
+    busy_twiml,
+    connect_twiml,
     is_call_id,
     parse,
     read_form,
@@ -186,9 +195,22 @@ class Twilio:
 
     def read_webhook(self, url: str, headers: Mapping[str, str], body: bytes) -> CallUpdate:
         """Verify and read a status callback, or the result of the machine detection."""
-        form = read_form(body)
-        self._verify([url], form, _header(headers, "x-twilio-signature"))
+        form = self._read(url, headers, body)
         return read_update({name: form.first(name) for name in form})
+
+    def read_call(self, url: str, headers: Mapping[str, str], body: bytes) -> IncomingCall | None:
+        """Verify and read the request for the number's voice URL."""
+        form = self._read(url, headers, body)
+        call_id = form.first("CallSid")
+        return IncomingCall(call_id, form.first("From"), form.first("To")) if is_call_id(call_id) else None
+
+    def accept(self, *, media_url: str, token: str, ref: str) -> str:
+        """TwiML that connects the media stream."""
+        return connect_twiml(media_url, token=token, ref=ref)
+
+    def decline(self) -> str:
+        """TwiML that rejects the call as busy."""
+        return busy_twiml()
 
     def check_upgrade(self, url: str, headers: Mapping[str, str]) -> bool:
         """Verify a handshake that carries a signature; without one, the call's token alone decides."""
@@ -201,6 +223,11 @@ class Twilio:
         both = [urlunsplit(parts._replace(path=form)) for form in (path, f"{path}/")]
         self._verify(both, Form(), signature)
         return True
+
+    def _read(self, url: str, headers: Mapping[str, str], body: bytes) -> Form:
+        form = read_form(body)
+        self._verify([url], form, _header(headers, "x-twilio-signature"))
+        return form
 
     def _verify(self, urls: list[str], form: Form, signature: str | None) -> None:
         from twilio.request_validator import RequestValidator
@@ -267,7 +294,7 @@ def _create(order: DialOrder, client: Any) -> str:
     call = client.calls.create(
         to=order.to,
         from_=order.from_number,
-        twiml=dial_twiml(order.media_url, token=order.token, ref=order.ref),
+        twiml=connect_twiml(order.media_url, token=order.token, ref=order.ref),
         status_callback=order.status_url,
         status_callback_event=STATUS_EVENTS,
         status_callback_method="POST",

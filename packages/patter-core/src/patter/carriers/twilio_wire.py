@@ -34,8 +34,9 @@ __all__ = [
     "Malformed",
     "Message",
     "Opening",
+    "busy_twiml",
+    "connect_twiml",
     "describe_error",
-    "dial_twiml",
     "is_call_id",
     "parse",
     "read_form",
@@ -165,8 +166,17 @@ class Encoder:
         return f"{self._mark_head}{json.dumps(name)}}}}}"
 
 
-def dial_twiml(media_url: str, *, token: str, ref: str) -> str:
-    """The document of an outbound call: connect the media stream, and hang up when we close it.
+def busy_twiml() -> str:
+    """The document that turns an incoming call away."""
+    from twilio.twiml.voice_response import VoiceResponse
+
+    response = VoiceResponse()
+    response.reject(reason="busy")
+    return str(response)
+
+
+def connect_twiml(media_url: str, *, token: str, ref: str) -> str:
+    """The document of a call: connect the media stream, and hang up when we close it.
 
     The token and the reference are parameters, because Twilio drops the query of a stream's address.
     """

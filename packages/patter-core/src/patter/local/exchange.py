@@ -124,7 +124,25 @@ class Exchange:
         """Keep a record of a request."""
         self.requests.append(RestRequest(method, path, form))
 
-    def place(self, request: CreateRequest) -> ExchangeCall:
+    def call_in(self, voice_url: str, caller: Callee, *, from_number: str, to: str) -> ExchangeCall:
+        """Let somebody call the phone whose voice URL this is; returns the call at once."""
+        request = CreateRequest(
+            to=to,
+            from_number=from_number,
+            twiml=None,
+            url=voice_url,
+            status_url=None,
+            status_events=frozenset(),
+            timeout_s=60,
+            time_limit_s=14_400,
+            machine_detection=False,
+            machine_url=None,
+            form={},
+            direction="inbound",
+        )
+        return self.place(request, caller)
+
+    def place(self, request: CreateRequest, callee: Callee | None = None) -> ExchangeCall:
         """Begin a call, and return it at once."""
         assert self._tasks is not None, "the exchange is not running"
         record = CallRecord()
@@ -139,7 +157,7 @@ class Exchange:
         call = ExchangeCall(
             request,
             dialed,
-            self._answerer(dialed),
+            callee or self._answerer(dialed),
             record,
             postman,
             account_sid=self.account_sid,

@@ -131,7 +131,7 @@ class ExchangeCall:
             "from_formatted": self.dialed.from_number,
             "status": str(self.status),
             "answered_by": self.answered_by,
-            "direction": "outbound-api",
+            "direction": self.request.direction,
             "api_version": "2010-04-01",
             "date_created": format_datetime(self.created_at),
             "date_updated": format_datetime(self.created_at),
@@ -351,7 +351,7 @@ class ExchangeCall:
             "Caller": self.dialed.from_number,
             "Called": self.dialed.to,
             "CallStatus": str(self.status),
-            "Direction": "outbound-api",
+            "Direction": self.request.direction,
             "ApiVersion": "2010-04-01",
         }
 

@@ -105,6 +105,7 @@ class CreateRequest:
     machine_detection: bool
     machine_url: str | None
     form: Mapping[str, str] = field(repr=False)
+    direction: str = "outbound-api"
 
     @property
     def waits_for_verdict(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, cast
 
 import anyio
@@ -18,7 +18,7 @@ from patter.errors import ConfigError
 from patter.local.brain import DemoBrain, phrases
 from patter.local.callee import Callee, DialedCall, PersonaCallee
 from patter.local.dialogue import Persona
-from patter.local.exchange import Exchange, Faults, Timings
+from patter.local.exchange import Exchange, ExchangeCall, Faults, Timings
 from patter.local.personas import persona as find_persona
 from patter.local.voices import available, pick
 from patter.voice.base import ChatModel
@@ -81,12 +81,26 @@ class LocalNetwork:
         ears, mouth = pick(self._kind, role="agent", phrases=expected)
         self.agent = Agent(stt=ears, llm=llm or DemoBrain(), tts=mouth)
         self.exchange = Exchange(callee=callee or self._answer, timings=timings, faults=faults)
+        self.voice_url: str | None = None
+        """Where the running phone takes incoming calls."""
         self._goals: deque[str] = deque(maxlen=_GOALS_REMEMBERED)
 
     def expect(self, goal: str | None) -> None:
         """Let the persona's recogniser know the sentences that the demo brain may say for this goal."""
         if goal and goal not in self._goals:
             self._goals.append(goal)
+
+    def call_in(self, caller: Persona, *, phrases: Sequence[str] = ()) -> ExchangeCall:
+        """Let somebody call the phone. Runs on the phone's loop (``phone.engine.invoke``), and returns at once.
+
+        Args:
+            caller: who calls; its script begins when the call is answered.
+            phrases: what the agent may say, for a caller who listens to speech.
+        """
+        if self.voice_url is None:
+            raise ConfigError("The phone of this network does not run. Start it, and let it serve an agent.")
+        who = PersonaCallee(caller, *pick(self._kind, role="callee", phrases=phrases))
+        return self.exchange.call_in(self.voice_url, who, from_number=caller.number, to=self.phone_number)
 
     async def serve(self, *, task_status: TaskStatus[Carrier] = TASK_STATUS_IGNORED) -> None:
         """Run the network until cancelled. ``task_status`` is told the carrier that reaches it."""

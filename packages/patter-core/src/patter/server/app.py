@@ -20,7 +20,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from patter.carriers.addresses import websocket_url
-from patter.carriers.base import CallUpdate, Carrier, Line, LineStart
+from patter.carriers.base import CallUpdate, Carrier, IncomingCall, Line, LineStart
 from patter.errors import LineError, SignatureError
 
 __all__ = ["MAX_BODY_BYTES", "MAX_UNSTARTED", "PhoneDoor", "build_app"]
@@ -46,7 +46,11 @@ class PhoneDoor(Protocol):
         host, and the path under which a host program mounted it, if any; no slash at the end."""
 
     def report(self, ref: str, update: CallUpdate) -> None:
-        """Take in a verified fact of the call of this reference, if there is one."""
+        """Take in a verified fact of the call of this reference, if there is one. An incoming call is known by
+        its carrier's id, and its reference is empty."""
+
+    def answer(self, incoming: IncomingCall) -> str:
+        """Take a verified incoming call, or turn it away; what the carrier is told."""
 
     async def join(self, start: LineStart, line: Line) -> None:
         """Run a call's conversation on its line; returns when it needs the line no more.
@@ -59,8 +63,9 @@ class PhoneDoor(Protocol):
 def build_app(phone: PhoneDoor, carrier: Carrier) -> Starlette:
     """The routes of one phone and its carrier.
 
-    ``POST /{carrier}/status/{ref}`` and ``/{carrier}/machine/{ref}`` take callbacks,
-    ``/{carrier}/media`` takes media sockets, ``GET /health`` answers while the server runs.
+    ``POST /{carrier}/status/{ref}`` and ``/{carrier}/machine/{ref}`` take callbacks of our calls,
+    ``/{carrier}/voice`` takes incoming calls and ``/{carrier}/status`` their callbacks, ``/{carrier}/media``
+    takes media sockets, ``GET /health`` answers while the server runs.
     """
     prefix = f"/{carrier.name}"
     webhook = _webhook(phone, carrier)
@@ -70,6 +75,8 @@ def build_app(phone: PhoneDoor, carrier: Carrier) -> Starlette:
             Route("/health", _health, methods=["GET"]),
             Route(f"{prefix}/status/{{ref}}", webhook, methods=["POST"]),
             Route(f"{prefix}/machine/{{ref}}", webhook, methods=["POST"]),
+            Route(f"{prefix}/status", webhook, methods=["POST"]),
+            Route(f"{prefix}/voice", _voice(phone, carrier), methods=["POST"]),
             WebSocketRoute(f"{prefix}/media", media),
             WebSocketRoute(f"{prefix}/media/", media),
         ]
@@ -90,10 +97,24 @@ def _webhook(phone: PhoneDoor, carrier: Carrier) -> Callable[[Request], Awaitabl
             update = carrier.read_webhook(_signed_url(phone.public_url, request), request.headers, body)
         except SignatureError:
             return Response(status_code=403)
-        phone.report(request.path_params["ref"], update)
+        phone.report(request.path_params.get("ref", ""), update)
         return Response(status_code=204)
 
     return webhook
+
+
+def _voice(phone: PhoneDoor, carrier: Carrier) -> Callable[[Request], Awaitable[Response]]:
+    async def voice(request: Request) -> Response:
+        body = await _read_body(request)
+        try:
+            call = carrier.read_call(_signed_url(phone.public_url, request), request.headers, body)
+        except SignatureError:
+            return Response(status_code=403)
+        if call is None:
+            return Response(status_code=400)
+        return Response(phone.answer(call), media_type="text/xml")
+
+    return voice
 
 
 async def _read_body(request: Request) -> bytes:

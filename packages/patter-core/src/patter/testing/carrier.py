@@ -15,7 +15,16 @@ from patter.call.mouth import Tap
 from patter.call.prices import Prices
 from patter.call.request import CallRequest, EventSink
 from patter.carriers.addresses import Addresses
-from patter.carriers.base import CallUpdate, CarrierStatus, DialOrder, Line, LineStart, MediaSocket, Stopped
+from patter.carriers.base import (
+    CallUpdate,
+    CarrierStatus,
+    DialOrder,
+    IncomingCall,
+    Line,
+    LineStart,
+    MediaSocket,
+    Stopped,
+)
 from patter.envelope import CallResult
 from patter.errors import CarrierError, LineError, SignatureError
 from patter.testing.line import ScriptedLine
@@ -270,6 +279,18 @@ class ScriptedCarrier:
     def read_webhook(self, url: str, headers: Mapping[str, str], body: bytes) -> CallUpdate:
         """This carrier sends no webhooks."""
         raise SignatureError("the scripted carrier sends no webhooks")
+
+    def read_call(self, url: str, headers: Mapping[str, str], body: bytes) -> IncomingCall | None:
+        """This carrier sends no webhooks."""
+        raise SignatureError("the scripted carrier sends no webhooks")
+
+    def accept(self, *, media_url: str, token: str, ref: str) -> str:
+        """This carrier brings its lines with `joins`."""
+        return ""
+
+    def decline(self) -> str:
+        """This carrier brings no calls."""
+        return ""
 
     def check_upgrade(self, url: str, headers: Mapping[str, str]) -> bool:
         """This carrier signs nothing."""

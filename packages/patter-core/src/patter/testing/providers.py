@@ -1,7 +1,6 @@
 """Scripted ears, mind and voice: each does what its script says, and records what it was asked.
 
-A script that went wrong is reported by ``assert_complete()``, because what is raised inside a call
-becomes its envelope.
+A script that went wrong is reported by ``assert_complete()``: what a call raises becomes its envelope.
 """
 
 from __future__ import annotations
@@ -195,6 +194,7 @@ class ScriptedMind:
     Args:
         steps: the answers in order; a plain text is an answer of one piece.
         first_token_s: how long each answer takes to begin.
+        speculative: whether it may be asked before the callee's turn is certainly over.
     """
 
     def __init__(
@@ -203,8 +203,10 @@ class ScriptedMind:
         *,
         first_token_s: float = 0.2,
         model: str = "local/scripted-mind",
+        speculative: bool = True,
     ) -> None:
         self.model = model
+        self.speculative = speculative
         self.requests: list[MindRequest] = []
         self.abandoned: list[int] = []
         """Numbers, from 0, of the requests whose answer was left before its end."""

@@ -134,7 +134,11 @@ Delta = str | ToolCall | Usage
 
 
 class ChatModel(Protocol):
-    """The mind: answers a history with text and tool calls."""
+    """The mind: answers a history with text and tool calls.
+
+    It may be asked a little before the callee's turn is certainly over, and be left if the callee goes
+    on after all. A mind for which a question has consequences forbids it with ``speculative = False``.
+    """
 
     @property
     def model(self) -> str:

@@ -1,0 +1,142 @@
+"""A phone at work: its network, its carrier and its server, from the start to the stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+from anyio.abc import TaskGroup, TaskStatus
+
+from patter.call.prices import Prices
+from patter.call.tasks import first_error
+from patter.engine import Engine
+from patter.errors import PhoneStopped
+from patter.store.calls import MemoryCallStore
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from patter.call.switchboard import Switchboard
+    from patter.carriers.base import Carrier
+    from patter.local.network import LocalNetwork
+
+__all__ = ["PhoneService"]
+
+_log = logging.getLogger("patter")
+
+
+class PhoneService:
+    """Everything that runs for one phone, on the phone's loop. It can be started again after a stop.
+
+    Args:
+        carrier: who places the calls, or None on the local network.
+        network: the local network, or None.
+        webhook: where the carrier reaches us, or None for this machine alone.
+        app: the host's own ASGI app, if the phone is mounted in it.
+    """
+
+    def __init__(
+        self,
+        carrier: Carrier | None,
+        network: LocalNetwork | None,
+        *,
+        webhook: str | None,
+        host: str,
+        port: int,
+        prices: Prices,
+    ) -> None:
+        self.board: Switchboard | None = None
+        """The live calls, while the service runs."""
+        self.app: Starlette | None = None
+        self.port = port
+        self._carrier = carrier
+        self._network = network
+        self._webhook = webhook
+        self._host = host
+        self._prices = prices
+        self._store = MemoryCallStore()
+        self._starting = anyio.Lock()
+        self._stopping = anyio.Event()
+        self.stopped = anyio.Event()
+        """Set when it has ended; a new one with each start."""
+        self.was_stopped = False
+        self._pid = os.getpid()
+
+    async def start(self, engine: Engine) -> Switchboard:
+        """Start if it does not run yet; the switchboard.
+
+        Raises:
+            PhoneStopped: it was stopped on purpose.
+            PortInUse, ConfigError: it cannot run.
+        """
+        async with self._starting:
+            if self.was_stopped:
+                raise PhoneStopped("This phone was stopped. Start it again, or make a new one.")
+            if self.board is not None and self._pid != os.getpid():
+                self.board = None  # the service stayed with the parent of this forked process
+            if self.board is None:
+                self._pid = os.getpid()
+                self._stopping, self.stopped = anyio.Event(), anyio.Event()
+                await engine.tasks.start(self._serve)
+            board = self.board
+            assert board is not None
+            return board
+
+    async def stop(self) -> None:
+        """End the live calls, each with its envelope, and then the server."""
+        self.was_stopped = True
+        async with self._starting:
+            if self.board is not None:
+                self._stopping.set()
+                await self.stopped.wait()
+
+    async def _serve(self, *, task_status: TaskStatus[None]) -> None:
+        """Network, carrier and server, in one scope. Once started it does not raise."""
+        board: Switchboard | None = None
+        try:
+            async with anyio.create_task_group() as tasks:
+                carrier = await tasks.start(self._network.serve) if self._network is not None else self._carrier
+                assert carrier is not None, "the phone asks for a carrier or a network"
+                await carrier.start()
+                board = await self._open(carrier, tasks)
+                self.board = board
+                task_status.started()
+                await self._stopping.wait()
+                await board.close()
+                tasks.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            error = first_error(group)
+            if board is None:
+                raise error from None
+            _log.error("The phone's service failed with %s; its live calls are ended.", type(error).__name__)
+            await board.close()
+        finally:
+            self.board = None
+            self.stopped.set()
+
+    async def _open(self, carrier: Carrier, tasks: TaskGroup) -> Switchboard:
+        """Open the doors: a server of our own, or the host's."""
+        # The heavy rooms are entered now, in a thread, and not when the package is imported.
+        board_room = await anyio.to_thread.run_sync(import_module, "patter.call.switchboard")
+        server_room = await anyio.to_thread.run_sync(import_module, "patter.server.app")
+        sock = None
+        address = self._webhook
+        if self.app is None:
+            listener = import_module("patter.server.listener")
+            sock = listener.bind(self._host, self.port)
+            address = address or f"http://127.0.0.1:{sock.getsockname()[1]}"
+        board: Switchboard = board_room.Switchboard(
+            carrier, address or "", store=self._store, prices=self._prices, tasks=tasks
+        )
+        if self._network is not None:
+            self._network.voice_url = board.voice_url
+        app = server_room.build_app(board, carrier)
+        if self.app is None:
+            await tasks.start(listener.serve, app, sock)
+        else:
+            self.app.router.routes[:] = app.routes
+        return board
