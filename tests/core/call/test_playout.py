@@ -85,7 +85,17 @@ def test_a_word_whose_sound_has_stopped_was_heard(now, heard):
 def test_a_clause_whose_sound_has_stopped_may_go_on():
     playout = Playout()
     playout.sent("one moment please", 300.0, 0.0)
-    assert playout.heard(9.0) == ""
+    assert playout.heard(9.0) == "one"
+
+
+@pytest.mark.parametrize(("now", "heard"), [(0.29, ""), (0.3, "one"), (0.45, "one"), (0.79, "one"), (0.8, "one two")])
+def test_a_pause_does_not_belong_to_the_word_before_it(now, heard):
+    playout = Playout()
+    playout.sent("one", 300.0, 0.0)
+    playout.sent("", 200.0, 0.0, pause=True)
+    playout.sent("two", 300.0, 0.0)
+    playout.sent("", 400.0, 0.0, pause=True)
+    assert playout.heard(now) == heard
 
 
 def test_a_language_without_spaces_is_cut_at_a_character():

@@ -34,14 +34,28 @@ if TYPE_CHECKING:
     from patter.tool import PatterTool as PatterTool
     from patter.tools.model import Tool as Tool
     from patter.tools.model import ToolContext as ToolContext
+    from patter.voice.anthropic import AnthropicLLM as AnthropicLLM
+    from patter.voice.deepgram import DeepgramSTT as DeepgramSTT
+    from patter.voice.elevenlabs import ElevenLabsTTS as ElevenLabsTTS
+    from patter.voice.fallback_llm import FallbackLLM as FallbackLLM
+    from patter.voice.fallback_stt import FallbackSTT as FallbackSTT
+    from patter.voice.fallback_tts import FallbackTTS as FallbackTTS
+    from patter.voice.openai import OpenAILLM as OpenAILLM
 
 _WHERE = {
     "Agent": "patter.agent",
+    "AnthropicLLM": "patter.voice.anthropic",
     "CallResult": "patter.envelope",
     "CarrierError": "patter.errors",
     "ConfigError": "patter.errors",
+    "DeepgramSTT": "patter.voice.deepgram",
+    "ElevenLabsTTS": "patter.voice.elevenlabs",
+    "FallbackLLM": "patter.voice.fallback_llm",
+    "FallbackSTT": "patter.voice.fallback_stt",
+    "FallbackTTS": "patter.voice.fallback_tts",
     "InvalidArguments": "patter.errors",
     "NotAllowed": "patter.errors",
+    "OpenAILLM": "patter.voice.openai",
     "Patter": "patter.phone",
     "PatterError": "patter.errors",
     "PatterTool": "patter.tool",

@@ -156,5 +156,7 @@ class Intake:
         try:
             async for hearing in self._ears:
                 self._tell(hearing)
+            # Nobody has told the ears to finish: a deaf agent would talk on.
+            raise ProviderError("stt", "The speech-to-text stream ended before the call did.", retryable=True)
         except ProviderError as error:
             self._tell(EarsFailed(error))

@@ -107,7 +107,7 @@ class Mouth:
                 self._on_audio(now)
             self._line.play(slice_)
             whole_ms = duration_ms(audio) if start == 0 else None
-            self.playout.sent(text, duration_ms(slice_), now, whole_ms=whole_ms)
+            self.playout.sent(text, duration_ms(slice_), now, whole_ms=whole_ms, pause=piece.pause)
             text = ""
             if self._tap is not None:
                 self._tap.agent(slice_, now)

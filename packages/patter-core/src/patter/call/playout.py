@@ -74,22 +74,24 @@ class Playout:
         """True if every mark has come back."""
         return not self._pending
 
-    def sent(self, text: str, ms: float, now: float, *, whole_ms: float | None = None) -> None:
+    def sent(self, text: str, ms: float, now: float, *, whole_ms: float | None = None, pause: bool = False) -> None:
         """Enter audio that was just handed to the line.
 
         Args:
             text: what begins with this audio; "" continues the text before.
             ms: length of the audio.
             whole_ms: length of the whole piece that begins here, if only its first slice was sent.
+            pause: it is silence after the text before, which is complete.
         """
         self._forget_lost_marks(now)
         if self._base_at is None or self._clock_ms(now) >= self._sent_ms:
             self._base_ms, self._base_at = self._sent_ms, now
-        if text:
+        if text or pause:
             self.complete()
+        if text:
             self._spans.append(_Span(text, self._sent_ms, 0.0))
         self._sent_ms += ms
-        if self._spans:
+        if self._spans and not pause:
             span = self._spans[-1]
             span.length_ms = max(span.length_ms, self._sent_ms - span.start_ms)
             if whole_ms is not None:

@@ -21,6 +21,7 @@ from patter.errors import ConfigError
 from patter.local.callee import Callee, DialedCall, PersonaCallee
 from patter.local.dialogue import Persona, Ring, scripted
 from patter.local.exchange_call import ExchangeCall
+from patter.local.exchange_hosts import Hosts
 from patter.local.exchange_posts import Postman
 from patter.local.exchange_record import CallRecord
 from patter.local.exchange_rest import build_app
@@ -57,6 +58,7 @@ class Exchange:
         timings: how fast the network is.
         faults: how the calls that are placed from now on misbehave. May be set at any time.
         host, port: where to listen; port 0 takes a free one.
+        hosts: public host names and where they are on this machine, see `patter.local.exchange_hosts.Hosts`.
         keep_audio: keep the audio of each call in its record.
     """
 
@@ -71,6 +73,7 @@ class Exchange:
         faults: Faults | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        hosts: Mapping[str, str] | None = None,
         keep_audio: bool = True,
     ) -> None:
         if voice is None and not callable(callee):
@@ -83,6 +86,7 @@ class Exchange:
         self.requests: list[RestRequest] = []
         self._callee = callee
         self._voice = voice
+        self.hosts = Hosts(hosts)
         self._host = host
         self._port = port
         self._keep_audio = keep_audio
@@ -151,6 +155,7 @@ class Exchange:
             self._client,
             self.auth_token,
             record,
+            self.hosts,
             order=self.faults.callbacks,
             signing=self.faults.callback_signature,
         )
@@ -164,6 +169,7 @@ class Exchange:
             auth_token=self.auth_token,
             timings=self.timings,
             faults=self.faults,
+            hosts=self.hosts,
             keep_audio=self._keep_audio,
         )
         self.calls[call.sid] = call

@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 from patter.audio import dtmf
 from patter.carriers.base import CarrierStatus
 from patter.local.callee import Callee
+from patter.local.exchange_hosts import Hosts
 from patter.local.exchange_media import MediaStream
 from patter.local.exchange_playback import Playback
 from patter.local.exchange_posts import Postman
@@ -57,6 +58,7 @@ class ExchangeCall:
         auth_token: str,
         timings: Timings,
         faults: Faults,
+        hosts: Hosts,
         keep_audio: bool,
     ) -> None:
         self.request = request
@@ -77,6 +79,7 @@ class ExchangeCall:
         self._auth_token = auth_token
         self._timings = timings
         self._faults = faults
+        self._hosts = hosts
         self._keep_audio = keep_audio
         self._began = anyio.current_time()
         self._answered_at: float | None = None
@@ -274,6 +277,7 @@ class ExchangeCall:
             self.record,
             account_sid=self._account_sid,
             auth_token=self._auth_token,
+            hosts=self._hosts,
             faults=self._faults,
             frame_s=self._timings.frame_s,
             log=self.log,

@@ -15,11 +15,12 @@ from anyio import CancelScope
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from patter.local.exchange_hosts import Hosts
 from patter.local.exchange_playback import Playback
 from patter.local.exchange_posts import signature
 from patter.local.exchange_record import CallRecord
 from patter.local.exchange_settings import STREAM, Faults
-from patter.local.exchange_wire import Connect, media_message, message
+from patter.local.exchange_wire import Connect, Refusal, media_message, message
 from patter.local.handset import DialedCall, Handset
 
 __all__ = ["MediaStream"]
@@ -57,12 +58,14 @@ class MediaStream:
         *,
         account_sid: str,
         auth_token: str,
+        hosts: Hosts,
         faults: Faults,
         frame_s: float,
         log: Log,
         keep_audio: bool,
     ) -> None:
         self._url = connect.url
+        self._hosts = hosts
         self._parameters = _parameters(connect.parameters, faults)
         self._dialed = dialed
         self._handset = handset
@@ -85,7 +88,7 @@ class MediaStream:
         headers = signature(self._auth_token, self._url, {}, self._faults.media_signature)
         try:
             socket = await connect(
-                self._url,
+                self._hosts.reach(self._url),
                 additional_headers=headers,
                 user_agent_header="TwilioProxy/1.1",
                 proxy=None,
@@ -94,7 +97,7 @@ class MediaStream:
                 close_timeout=CLOSE_S,
                 ping_interval=None,
             )
-        except (OSError, WebSocketException, TimeoutError) as error:
+        except (OSError, WebSocketException, TimeoutError, Refusal) as error:
             self._log("stream-error", f"31920 {error}")
             return
         clean = True
@@ -242,7 +245,11 @@ class MediaStream:
         await anyio.sleep(INTRUDER_FRAMES * self._frame_s)
         try:
             async with connect(
-                self._url, additional_headers=headers, proxy=None, compression=None, close_timeout=CLOSE_S
+                self._hosts.reach(self._url),
+                additional_headers=headers,
+                proxy=None,
+                compression=None,
+                close_timeout=CLOSE_S,
             ) as socket:
                 await socket.send(_CONNECTED)
                 await socket.send(self._start_message())

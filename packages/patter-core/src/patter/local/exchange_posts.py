@@ -10,8 +10,10 @@ import anyio
 import httpx2
 from twilio.request_validator import RequestValidator
 
+from patter.local.exchange_hosts import Hosts
 from patter.local.exchange_record import CallRecord, SentCallback
 from patter.local.exchange_settings import CallbackFault, SignatureFault
+from patter.local.exchange_wire import Refusal
 
 __all__ = ["Postman", "signature"]
 
@@ -32,6 +34,7 @@ class Postman:
         client: httpx2.AsyncClient,
         auth_token: str,
         record: CallRecord,
+        hosts: Hosts,
         *,
         order: CallbackFault = "none",
         signing: SignatureFault = "none",
@@ -39,6 +42,7 @@ class Postman:
         self._client = client
         self._auth_token = auth_token
         self._record = record
+        self._hosts = hosts
         self._order = order
         self._signing = signing
         self._outbox, self._inbox = anyio.create_memory_object_stream[tuple[str, dict[str, str]]](math.inf)
@@ -77,8 +81,8 @@ class Postman:
         headers = {"Content-Type": "application/x-www-form-urlencoded; charset=UTF-8"}
         headers |= signature(self._auth_token, url, form, self._signing)
         try:
-            answer = await self._client.post(url, content=urlencode(form), headers=headers)
-        except httpx2.HTTPError:
+            answer = await self._client.post(self._hosts.reach(url), content=urlencode(form), headers=headers)
+        except (httpx2.HTTPError, Refusal):
             self._record.callbacks.append(SentCallback(url, form, None))
             return ""
         self._record.callbacks.append(SentCallback(url, form, answer.status_code))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 from urllib.parse import parse_qs
@@ -17,8 +17,9 @@ from starlette.routing import Route
 
 from patter.carriers.base import CarrierStatus
 from patter.local.exchange_call import ExchangeCall
+from patter.local.exchange_hosts import Hosts
 from patter.local.exchange_settings import Faults
-from patter.local.exchange_wire import CreateRequest, Refusal, read_create, read_twiml
+from patter.local.exchange_wire import CreateRequest, Refusal, read_create, read_twiml, stream_urls
 
 __all__ = ["Switch", "build_app"]
 
@@ -33,6 +34,7 @@ class Switch(Protocol):
     faults: Faults
     calls: dict[str, ExchangeCall]
     closing: anyio.Event
+    hosts: Hosts
 
     def note_request(self, method: str, path: str, form: Mapping[str, list[str]]) -> None:
         """Keep a record of a request."""
@@ -81,6 +83,7 @@ async def _create(switch: Switch, request: Request) -> Response:
     form = await _form(switch, request)
     faults = switch.faults
     wanted = read_create(form)
+    _check_addresses(switch, wanted.addresses)
     refused = faults.create_status != 201
     call = None if refused and not faults.create_placed else switch.place(wanted)
     if faults.create_black_hole:
@@ -152,8 +155,15 @@ async def _update(switch: Switch, request: Request) -> Response:
     if status:
         call.end("agent")
     elif twiml:
-        call.redirect(read_twiml(twiml))
+        verbs = read_twiml(twiml)
+        _check_addresses(switch, stream_urls(verbs))
+        call.redirect(verbs)
     return JSONResponse(call.resource())
+
+
+def _check_addresses(switch: Switch, urls: Iterable[str]) -> None:
+    for url in urls:
+        switch.hosts.reach(url)
 
 
 def _call(switch: Switch, request: Request) -> ExchangeCall:

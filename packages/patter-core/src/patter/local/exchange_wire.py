@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,11 +25,11 @@ __all__ = [
     "Refusal",
     "Rest",
     "Verb",
-    "is_loopback",
     "media_message",
     "message",
     "read_create",
     "read_twiml",
+    "stream_urls",
 ]
 
 _E164 = re.compile(r"\+[1-9]\d{1,14}")
@@ -108,15 +108,15 @@ class CreateRequest:
     direction: str = "outbound-api"
 
     @property
+    def addresses(self) -> list[str]:
+        """Every address that the call will use, as far as it is known."""
+        given = [url for url in (self.url, self.status_url, self.machine_url) if url]
+        return given + (stream_urls(read_twiml(self.twiml)) if self.twiml else [])
+
+    @property
     def waits_for_verdict(self) -> bool:
         """True if the call's instructions wait for the machine detection."""
         return self.machine_detection and self.machine_url is None
-
-
-def is_loopback(url: str) -> bool:
-    """True if the address points to this machine."""
-    host = (urlsplit(url).hostname or "").lower()
-    return host in {"localhost", "::1"} or re.fullmatch(r"127(?:\.\d{1,3}){3}", host) is not None
 
 
 def read_create(form: Mapping[str, list[str]]) -> CreateRequest:
@@ -132,9 +132,6 @@ def read_create(form: Mapping[str, list[str]]) -> CreateRequest:
         raise Refusal(400, 21212, "Invalid 'From' Phone Number")
     if not (one.get("Twiml") or one.get("Url")):
         raise Refusal(400, 21205, "Url or Twiml must be given")
-    for name in ("Url", "StatusCallback", "AsyncAmdStatusCallback"):
-        if one.get(name) and not is_loopback(one[name]):
-            raise Refusal(400, 21205, f"{name}: the local network reaches only loopback addresses")
     if one.get("Twiml"):
         read_twiml(one["Twiml"])
     machine = one.get("MachineDetection", "none").lower() in {"enable", "detectmessageend"}
@@ -204,11 +201,14 @@ def _connect(element: ElementTree.Element) -> Connect:
     url = (stream.get("url") or "") if stream is not None else ""
     if stream is None or urlsplit(url).scheme not in {"ws", "wss"}:
         raise Refusal(400, 12200, "<Connect> needs a <Stream> with a ws: or wss: url")
-    if not is_loopback(url):
-        raise Refusal(400, 21205, "Stream: the local network reaches only loopback addresses")
     parameters = {item.get("name", ""): item.get("value", "") for item in stream.findall("Parameter")}
     # Twilio does not support a query in the address of a stream, and connects without it.
     return Connect(url.partition("?")[0], parameters, element.get("action"))
+
+
+def stream_urls(verbs: Iterable[Verb]) -> list[str]:
+    """Where these instructions connect media streams."""
+    return [verb.url for verb in verbs if isinstance(verb, Connect)]
 
 
 def media_message(stream_sid: str, sequence: int, chunk: int, audio: bytes) -> str:

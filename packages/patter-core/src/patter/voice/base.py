@@ -172,11 +172,13 @@ class Speech:
 
     ``text`` is the text whose sound begins with this audio; audio without text continues the text
     before it. The finer the pieces (best: a word each), the more exactly the transcript can be cut
-    where the callee stopped hearing.
+    where the callee stopped hearing. A pause is silence after a text: whoever hears only a part of it
+    has heard the text.
     """
 
     audio: bytes
     text: str = ""
+    pause: bool = False
 
 
 class Utterance(Protocol):
