@@ -39,8 +39,11 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def no_account(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_account(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """The developer's own accounts and settings stay out of the tests."""
-    for name in ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_BASE_URL", "TWILIO_PHONE_NUMBER"):
+    for name in ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_PHONE_NUMBER", "PATTER_WEBHOOK_URL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv("PATTER_WEBHOOK_URL", raising=False)
+    for vendor in ("TWILIO", "DEEPGRAM", "OPENAI", "ANTHROPIC", "ELEVENLABS"):
+        if "live" not in request.keywords:
+            monkeypatch.delenv(f"{vendor}_API_KEY", raising=False)
+        monkeypatch.delenv(f"{vendor}_BASE_URL", raising=False)

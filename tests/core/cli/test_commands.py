@@ -29,6 +29,7 @@ from patter.local.exchange import Exchange, Timings
 from patter.local.personas import PERSONAS
 from patter.local.voices import pick
 from patter.server.listener import bind
+from patter.testing.emulators.vendors import Vendors
 
 PATTER = [sys.executable, "-c", "from patter.cli import main; main()"]
 ACCOUNT = {
@@ -37,6 +38,7 @@ ACCOUNT = {
     "TWILIO_PHONE_NUMBER": "+15550100001",
     "PATTER_WEBHOOK_URL": "https://phone.example.com",
 }
+NO_KEYS = dict.fromkeys(("DEEPGRAM_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ELEVENLABS_API_KEY"))
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -194,7 +196,9 @@ def test_who_gets_the_live_view(monkeypatch, plain, terminal, env, live):
     assert is_live(plain=plain) is live
 
 
-def test_a_call_through_a_carriers_address():
+@pytest.fixture
+def carrier():
+    """A carrier on this machine whose every number is answered, as the environment of a command, and its port."""
     guest = scripted(Say("Hello, wrong number."))
     exchange = Exchange(callee=guest, voice=pick("tones", role="callee", phrases=()), timings=Timings.quick())
     sock = bind("127.0.0.1", 0)
@@ -202,21 +206,38 @@ def test_a_call_through_a_carriers_address():
     sock.close()
     with start_blocking_portal() as portal:
         running, origin = portal.start_task(exchange.serve)
-        env = os.environ | {
+        env = {
             "TWILIO_BASE_URL": origin,
             "TWILIO_ACCOUNT_SID": exchange.account_sid,
             "TWILIO_AUTH_TOKEN": exchange.auth_token,
             "TWILIO_PHONE_NUMBER": "+15550100001",
             "PATTER_WEBHOOK_URL": f"http://127.0.0.1:{port}",
         }
-        arguments = ("+15550101001", "--goal", "Say hello.", "--local-agent", "--yes", "--port", str(port))
-        try:
-            code, out, err = finish(start("call", *arguments, env=env))
-        finally:
-            running.cancel()
+        yield os.environ | env, str(port)
+        running.cancel()
+
+
+def test_a_call_through_a_carriers_address(carrier):
+    env, port = carrier
+    arguments = ("+15550101001", "--goal", "Say hello.", "--local-agent", "--yes", "--port", port)
+    code, out, err = finish(start("call", *arguments, env=env))
     assert code == 0, err
     assert json.loads(out)["details"]["carrier"] == "twilio"
     assert "the demo's agent speaks" in err
+
+
+def test_a_call_with_the_vendors_of_the_environment(carrier):
+    env, port = carrier
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(Vendors()) as vendors:
+        for name in ("DEEPGRAM", "ANTHROPIC", "ELEVENLABS"):
+            emulator = getattr(vendors, name.lower())
+            env |= {f"{name}_API_KEY": emulator.api_key, f"{name}_BASE_URL": emulator.base_url}
+        env.pop("OPENAI_API_KEY", None)
+        models = ("--stt-model", "nova-2", "--llm-model", "claude-mine", "--voice", "adam")
+        code, out, err = finish(start("call", "+15550101001", "--goal", "x", "--yes", "--port", port, *models, env=env))
+    assert code == 0, err
+    assert json.loads(out)["transcript"][0] == {"role": "user", "text": "Hello, wrong number."}
+    assert "stt deepgram/nova-2, llm anthropic/claude-mine, tts elevenlabs/" in err and "demo" not in err
 
 
 # --- without a call -------------------------------------------------------------------------------
@@ -253,7 +274,8 @@ def test_the_personas_and_voices_are_those_of_the_local_network():
         (["call", "911", "--goal", "x"], 2, "TO: '911' is an emergency or short number"),
         (["call", "15551234567", "--goal", "x"], 2, "TO: '15551234567' has no country code"),
         (["call", "+15551234567"], 2, "--goal"),
-        (["call", "+15551234567", "--goal", "x"], 3, "patter call --local-agent"),
+        (["call", "+15551234567", "--goal", "x", "--local-agent", "--voice", "rachel"], 2, "--local-agent brings"),
+        (["call", "+15551234567", "--goal", "x", "--llm", "nobody"], 2, "'openai'"),
         (["call", "+15551234567", "--goal", "x", "--local-agent"], 3, "TWILIO_ACCOUNT_SID"),
     ],
 )
@@ -262,6 +284,34 @@ def test_mistakes_are_told_in_one_line(invoke, arguments, code, words):
     assert result.exit_code == code
     assert words in result.stderr and "Traceback" not in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "env", "missing"),
+    [
+        ([], {}, [*ACCOUNT, "DEEPGRAM_API_KEY", "OPENAI_API_KEY (or ANTHROPIC_API_KEY)", "ELEVENLABS_API_KEY"]),
+        ([], ACCOUNT, ["DEEPGRAM_API_KEY", "OPENAI_API_KEY (or ANTHROPIC_API_KEY)", "ELEVENLABS_API_KEY"]),
+        ([], {"ANTHROPIC_API_KEY": "x"}, [*ACCOUNT, "DEEPGRAM_API_KEY", "ELEVENLABS_API_KEY"]),
+        (["--llm", "openai"], ACCOUNT, ["DEEPGRAM_API_KEY", "OPENAI_API_KEY", "ELEVENLABS_API_KEY"]),
+        (["--llm", "anthropic"], ACCOUNT, ["DEEPGRAM_API_KEY", "ANTHROPIC_API_KEY", "ELEVENLABS_API_KEY"]),
+        (["--local-agent"], {}, [*ACCOUNT]),
+    ],
+)
+def test_all_missing_keys_are_told_at_once(invoke, options, env, missing):
+    result = invoke("call", "+15551234567", "--goal", "x", *options, env=NO_KEYS | env)
+    assert result.exit_code == 3 and result.stdout == ""
+    assert result.stderr.startswith(f"patter: not set: {', '.join(missing)}. 'patter doctor' says")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_missing_sdk_is_told_before_anything_is_dialled():
+    keys = ACCOUNT | dict.fromkeys(NO_KEYS, "key")
+    program = "import sys; sys.modules['deepgram'] = None; from patter.cli import main; main()"
+    arguments = ["call", "+15551234567", "--goal", "x", "--yes"]
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, env=os.environ | keys, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 3 and done.stdout == ""
+    assert "pip install 'patter-core[deepgram]'" in done.stderr and done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("missing", ["TWILIO_AUTH_TOKEN", "TWILIO_PHONE_NUMBER", "PATTER_WEBHOOK_URL"])

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from patter.voice.fallback_llm import FallbackLLM as FallbackLLM
     from patter.voice.fallback_stt import FallbackSTT as FallbackSTT
     from patter.voice.fallback_tts import FallbackTTS as FallbackTTS
+    from patter.voice.messages import MessageMind as MessageMind
     from patter.voice.openai import OpenAILLM as OpenAILLM
 
 _WHERE = {
@@ -54,6 +55,7 @@ _WHERE = {
     "FallbackSTT": "patter.voice.fallback_stt",
     "FallbackTTS": "patter.voice.fallback_tts",
     "InvalidArguments": "patter.errors",
+    "MessageMind": "patter.voice.messages",
     "NotAllowed": "patter.errors",
     "OpenAILLM": "patter.voice.openai",
     "Patter": "patter.phone",

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-import anyio
-
 from patter.errors import ConfigError
 from patter.settings import Timing
 from patter.tools.model import Tool
@@ -114,8 +112,11 @@ class Agent:
         return cls.of({**given, "llm": mind})
 
     async def start(self) -> None:
-        """Import what the providers need, in threads, before the first call needs it."""
-        async with anyio.create_task_group() as tasks:
-            for provider in (self.stt, self.llm, self.tts):
-                if callable(start := getattr(provider, "start", None)):
-                    tasks.start_soon(start)
+        """Import what the providers need, in threads, before the first call needs it.
+
+        Raises:
+            ConfigError: a vendor's SDK is not installed.
+        """
+        for provider in (self.stt, self.llm, self.tts):
+            if callable(start := getattr(provider, "start", None)):
+                await start()

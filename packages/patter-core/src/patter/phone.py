@@ -324,6 +324,7 @@ class Patter:
         self, arguments: CallArguments, agent: Agent, on_event: EventSink | None, tap: Tap | None, key: str | None
     ) -> CallResult:
         board = await self._service.start(self.engine)
+        await agent.start()
         if self.network is not None:
             self.network.expect(arguments.goal)
         return await board.place(

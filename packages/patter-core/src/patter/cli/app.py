@@ -10,6 +10,7 @@ import typer
 
 from patter.cli.call import call
 from patter.cli.demo import demo
+from patter.cli.doctor import doctor
 
 __all__ = ["app"]
 
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(call)
+app.command()(doctor)
 
 
 def _version(wanted: bool) -> None:

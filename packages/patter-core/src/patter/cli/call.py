@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from patter.cli.exit_codes import CONFIG, NOT_COMPLETED
+from patter.cli.exit_codes import NOT_COMPLETED
 from patter.cli.options import FirstMessage, Json, MaxDuration, Plain, Record, reporting
 
 if TYPE_CHECKING:
     from patter.agent import Agent
+    from patter.cli.checks import Mind
     from patter.cli.view import Facts
     from patter.phone import Patter
+    from patter.voice.base import ChatModel
 
-__all__ = ["call"]
+__all__ = ["MindName", "call"]
 
-_NO_AGENT = (
-    "this version has no hosted ears, mind and voice yet, so it cannot hold a real conversation. "
-    "'patter demo' calls on this machine; 'patter call --local-agent' places the call through the carrier with the "
-    "demo's own agent, which suits an emulator (TWILIO_BASE_URL)."
-)
+
+class MindName(StrEnum):
+    """Whose model thinks."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
 
 
 def call(
@@ -30,6 +34,13 @@ def call(
     goal: Annotated[str, typer.Option(help="What the agent shall achieve.", metavar="TEXT")],
     first_message: FirstMessage = None,
     max_duration: MaxDuration = None,
+    stt_model: Annotated[str | None, typer.Option(help="Deepgram's model, the ears.", metavar="NAME")] = None,
+    llm: Annotated[
+        MindName | None,
+        typer.Option(help="openai or anthropic, the mind; else the one that has a key.", metavar="NAME"),
+    ] = None,
+    llm_model: Annotated[str | None, typer.Option(help="The mind's model.", metavar="NAME")] = None,
+    voice: Annotated[str | None, typer.Option(help="ElevenLabs' voice, by name or id.", metavar="VOICE")] = None,
     local_agent: Annotated[
         bool, typer.Option("--local-agent", help="Speak with the demo's ears, mind and voice. The call is real.")
     ] = False,
@@ -43,9 +54,13 @@ def call(
 ) -> None:
     """Place one real call with Twilio. It rings a real phone and costs money.
 
-    Reads TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_PHONE_NUMBER and PATTER_WEBHOOK_URL, the public
-    host name that leads to this machine. The exit codes are those of 'patter demo'.
+    Reads TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN, TWILIO_PHONE_NUMBER,
+    PATTER_WEBHOOK_URL (the public host name that leads to this machine),
+    DEEPGRAM_API_KEY, OPENAI_API_KEY or ANTHROPIC_API_KEY, ELEVENLABS_API_KEY.
+    'patter doctor' checks them. The exit codes are those of 'patter demo'.
     """
+    if local_agent and (stt_model or llm or llm_model or voice):
+        raise typer.BadParameter("--local-agent brings ears, mind and voice. Drop it, or --stt-model, --llm, --voice.")
     with reporting():
         from patter.cli import STARTED, session
         from patter.schema import check_arguments
@@ -54,27 +69,78 @@ def call(
             {"to": to, "goal": goal, "first_message": first_message, "max_duration_sec": max_duration}
         )
         session.check_record(record)
-        if not local_agent:
-            sys.stderr.write(f"patter: {_NO_AGENT}\n")
-            raise typer.Exit(CONFIG)
-        phone, agent = _phone(port)
+        mind = None if local_agent else _mind(llm)
+        _check_variables(mind, is_chosen=llm is not None)
+        phone = _phone(port)
+        agent = _local_agent() if mind is None else _agent(mind, stt_model, llm_model, voice)
+        phone.engine.run_sync(lambda _: agent.start())  # an SDK that is not installed shows before anybody is asked
         if not (yes or _agreed(arguments.to, phone.phone_number)):
             sys.stderr.write("No call was placed.\n")
             raise typer.Exit(NOT_COMPLETED)
         output = session.Output(json=as_json, plain=plain, record=record, began=STARTED)
-        raise typer.Exit(session.run(phone, arguments, _facts(phone, agent, arguments.to), output, agent=agent))
+        facts = _facts(phone, agent, arguments.to, is_local=local_agent)
+        raise typer.Exit(session.run(phone, arguments, facts, output, agent=agent))
 
 
-def _phone(port: int) -> tuple[Patter, Agent]:
-    from patter.agent import Agent
+def _mind(chosen: MindName | None) -> Mind:
+    from patter.cli.checks import mind_of
+
+    return mind_of(os.environ) if chosen is None else chosen.value
+
+
+def _check_variables(mind: Mind | None, *, is_chosen: bool) -> None:
+    """Make sure that every key is there, so that all that are not are told at once."""
+    from patter.cli.checks import missing_variables
+    from patter.errors import ConfigError
+
+    missing = missing_variables(os.environ, mind)
+    if not missing:
+        return
+    names = [
+        f"{name} (or ANTHROPIC_API_KEY)" if name == "OPENAI_API_KEY" and not is_chosen else name for name in missing
+    ]
+    raise ConfigError(
+        f"not set: {', '.join(names)}. 'patter doctor' says where to get them and whether they work; "
+        "'patter demo' calls on this machine without any."
+    )
+
+
+def _phone(port: int) -> Patter:
     from patter.carriers.twilio import Twilio
-    from patter.local.brain import DemoBrain
-    from patter.local.voices import pick
     from patter.phone import Patter
 
-    phone = Patter(carrier=Twilio(), port=port)
+    return Patter(carrier=Twilio(), port=port)
+
+
+def _agent(mind: Mind, stt_model: str | None, llm_model: str | None, voice: str | None) -> Agent:
+    from patter.agent import Agent
+    from patter.voice.deepgram import DeepgramSTT
+    from patter.voice.elevenlabs import ElevenLabsTTS
+
+    return Agent(
+        stt=DeepgramSTT(model=stt_model) if stt_model else DeepgramSTT(),
+        llm=_chat_model(mind, llm_model),
+        tts=ElevenLabsTTS(voice_id=voice) if voice else ElevenLabsTTS(),
+    )
+
+
+def _chat_model(mind: Mind, model: str | None) -> ChatModel:
+    if mind == "anthropic":
+        from patter.voice.anthropic import AnthropicLLM
+
+        return AnthropicLLM(model=model) if model else AnthropicLLM()
+    from patter.voice.openai import OpenAILLM
+
+    return OpenAILLM(model=model) if model else OpenAILLM()
+
+
+def _local_agent() -> Agent:
+    from patter.agent import Agent
+    from patter.local.brain import DemoBrain
+    from patter.local.voices import pick
+
     stt, tts = pick("auto", role="agent", phrases=())
-    return phone, Agent(stt=stt, llm=DemoBrain(), tts=tts)
+    return Agent(stt=stt, llm=DemoBrain(), tts=tts)
 
 
 def _agreed(to: str, from_number: str) -> bool:
@@ -88,12 +154,12 @@ def _agreed(to: str, from_number: str) -> bool:
     return typer.confirm(question, default=False, err=True)
 
 
-def _facts(phone: Patter, agent: Agent, to: str) -> Facts:
+def _facts(phone: Patter, agent: Agent, to: str, *, is_local: bool) -> Facts:
     from patter.cli.view import Facts
 
     where = os.environ.get("TWILIO_BASE_URL", "").partition("://")[2]
     stt, llm, tts = (part.model for part in (agent.stt, agent.llm, agent.tts))
-    notes = ["the demo's agent speaks: it knows a front desk's phrases and little else"]
+    notes = ["the demo's agent speaks: it knows a front desk's phrases and little else"] if is_local else []
     if tts == "local/tones":
         notes.append("data tones carry the words as sound: only a local network understands them")
     return Facts(
