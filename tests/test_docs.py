@@ -1,4 +1,7 @@
-"""Every Python block of the README and the docs runs, and so does every example. No speech here: it takes its time."""
+"""Every Python block of the README and the docs runs, and so does every example. No speech here: it takes its time.
+
+What is written for a real carrier and real vendors runs in a rehearsal.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from anyio.from_thread import start_blocking_portal
+
+from patter.testing.rehearsal import Rehearsal
 
 TOP = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -18,7 +24,7 @@ EXCERPTS = (
     "tool.openai_schema()",  # lines that show names, and use a tool from the block before
     "result = await tool.execute(",
 )
-REAL_PHONE = "phone = Patter(carrier=Twilio()"
+REAL_NAMES = ("Twilio()", "DeepgramSTT(", "OpenAILLM(", "AnthropicLLM(", "ElevenLabsTTS(")
 
 
 EXAMPLES = sorted((TOP / "examples").glob("*.py"))
@@ -35,9 +41,9 @@ def blocks() -> list[tuple[str, str]]:
 BLOCKS = blocks()
 
 
-def start(code: str) -> subprocess.Popen[str]:
+def start(code: str, rehearsal: Rehearsal) -> subprocess.Popen[str]:
     """Run a program as a reader would, without keys and without the speech programs."""
-    account = {"TWILIO_ACCOUNT_SID": "AC" + "0" * 32, "TWILIO_AUTH_TOKEN": "secret"} if REAL_PHONE in code else {}
+    account = rehearsal.env if any(name in code for name in REAL_NAMES) else {}
     environment = {"PATH": os.path.dirname(sys.executable), "HOME": os.environ.get("HOME", "/")} | account
     return subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -49,11 +55,13 @@ def programs() -> Iterator[dict[str, subprocess.Popen[str]]]:
     """All of them at once: a call takes its ten seconds, and next to no work."""
     codes = {where: code for where, code in BLOCKS if not code.startswith(EXCERPTS)}
     codes |= {example.stem: example.read_text() for example in EXAMPLES}
-    running = {name: start(code) for name, code in codes.items()}
-    yield running
-    for program in running.values():
-        program.kill()
-        program.communicate()
+    with start_blocking_portal() as portal:
+        with portal.wrap_async_context_manager(Rehearsal()) as rehearsal:
+            running = {name: start(code, rehearsal) for name, code in codes.items()}
+            yield running
+            for program in running.values():
+                program.kill()
+                program.communicate()
 
 
 def finish(program: subprocess.Popen[str]) -> str:

@@ -173,7 +173,7 @@ class Reply(Turn):
         clauses = Clauses(first_chars=self.timing.first_clause_chars)
         text: list[str] = []
         calls: list[ToolCall] = []
-        usage: Usage | None = None
+        usages: dict[str | None, Usage] = {}
         accepted = False
         if self.clock is not None and self.clock.asked is None:
             self.clock.asked = anyio.current_time()
@@ -188,7 +188,7 @@ class Reply(Turn):
                         if isinstance(delta, ToolCall):
                             calls.append(self.tools.admit(delta))
                         elif isinstance(delta, Usage):
-                            usage = delta
+                            usages[delta.model] = delta  # a later report of a model replaces the one before
                         else:
                             text.append(delta)
                             for clause in clauses.feed(delta):
@@ -199,7 +199,8 @@ class Reply(Turn):
         finally:
             # A stream that was stopped reports no usage, and is billed all the same.
             if accepted:
-                self.meter.used(usage or _estimate(messages, text))
+                for usage in usages.values() or [_estimate(messages, text)]:
+                    self.meter.used(usage)
         for clause in clauses.flush():
             await self._say(clause, utterance)
         return "".join(text), calls

@@ -7,7 +7,8 @@ The program stays as it is. Its environment leads it here, and its calls are ans
     async with Rehearsal("salon") as rehearsal:  # or in a test
         await anyio.run_process([sys.executable, "my_program.py"], env={**os.environ, **rehearsal.env})
 
-The program's server has to listen on the port that the environment names in ``PORT``. What is said is carried as data tones, exact to the word.
+The program's server has to listen on the port that the environment names in ``PORT``. What is said
+is carried as data tones, exact to the word.
 """
 
 from __future__ import annotations

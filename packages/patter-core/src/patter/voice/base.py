@@ -130,7 +130,9 @@ class ToolSpec:
 
 
 Delta = str | ToolCall | Usage
-"""A piece of the mind's answer: text as it is written, a whole tool call, or the usage at the end."""
+"""A piece of the mind's answer: text as it is written, a whole tool call, or the usage as far as it is known.
+
+A later usage of the same model replaces the one before. A stream that tells of none is estimated."""
 
 
 class ChatModel(Protocol):
