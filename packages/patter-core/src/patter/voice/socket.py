@@ -56,7 +56,7 @@ async def connect(
         detail = (response.body or b"").decode("utf-8", "replace")
         raise refusal(stage, vendor, response.status_code, variable=variable, detail=detail) from None
     except TimeoutError:
-        message = f"{vendor} did not answer the handshake within {open_s:g} s."
+        message = f"{vendor} did not answer the handshake within {open_s:g} s; check the network and base_url."
         raise ProviderError(stage, message, retryable=True) from None
     except (OSError, InvalidHandshake) as error:
         message = f"{vendor} cannot be reached ({type(error).__name__}); check the network and base_url."
