@@ -133,12 +133,14 @@ class ChatHttp:
                 await self._write(messages, tools, own, answer)
             return
         exchange = _Exchange(self.dialect, client, answer)
+        left_out: set[str] = set()
         while True:
             request = self.dialect.request(messages, tools, self._refused)
             failure = await exchange.attempt(request)
             if failure is None:
                 return
-            if unwanted := failure.unwanted.intersection(self.dialect.dispensable) - self._refused:
+            if unwanted := failure.unwanted.intersection(self.dialect.dispensable) - left_out:
+                left_out |= unwanted
                 self._refused |= unwanted
             else:
                 await exchange.pause(failure)

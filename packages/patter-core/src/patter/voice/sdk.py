@@ -46,6 +46,9 @@ def load_sdk(name: str, *modules: str) -> ModuleType:
         ConfigError: it is not installed.
     """
     try:
+        # Another vendor's SDK may be importing it in another thread; OpenAI's uses it as soon as it has begun to.
+        if find_spec("httpx") is not None:
+            import_module("httpx")
         for module in modules:
             import_module(f"{name}.{module}")
         return import_module(name)
