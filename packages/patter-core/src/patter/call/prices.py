@@ -1,6 +1,6 @@
 """A dated table of list prices in US dollars, each overridable with ``Patter(pricing=...)``.
 
-Sources: the vendors' public price pages and articles of 2026-04 to 2026-06. Prices age: the table's
+Sources: the vendors' public price pages and articles of 2026-04 to 2026-10. Prices age: the table's
 date stands in `PRICES_DATED`, and a model that is not in it costs 0 and is named in the envelope.
 """
 
@@ -13,7 +13,7 @@ from patter.errors import ConfigError
 
 __all__ = ["PRICES_DATED", "Prices"]
 
-PRICES_DATED = "2026-06"
+PRICES_DATED = "2026-10"
 
 _PER_MINUTE = {
     "twilio": 0.014 + 0.004,
@@ -44,6 +44,8 @@ _LLM_MILLION = {  # input, cached input, output
     "openai/gpt-5.5": (5.00, 0.50, 30.0),
     "openai/gpt-4o-mini": (0.15, 0.075, 0.60),
     "openai/gpt-4.1-mini": (0.40, 0.10, 1.60),
+    "anthropic/claude-haiku-5-5": (0.10, 0.01, 0.50),  # prompts of up to 100,000 tokens
+    "anthropic/claude-sonnet-5-5": (2.00, 0.10, 10.0),
 }
 
 
