@@ -121,6 +121,10 @@ class Conversation:
                 tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             raise first_error(group) from None
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await self._break_off(anyio.current_time())
+            raise
         finally:
             self._silence(anyio.current_time())
             self._intake.close()
@@ -162,7 +166,7 @@ class Conversation:
             if isinstance(fact, Stopped):
                 return self._stopped(fact)
             if isinstance(fact, _TurnOver):
-                if (ending := self._turn_over(fact, now)) is not None:
+                if (ending := await self._turn_over(fact, now)) is not None:
                     return ending
             elif fact is not None:
                 await self._take(fact, now)
@@ -185,7 +189,7 @@ class Conversation:
                 self._transcript.digits += digits
                 self._transcript.note(prompt.keys_pressed(digits))
             case EarsFailed(error):
-                self._fail(error, now)
+                await self._fail(error, now)
             case Beeped() if self._voicemail is not None:
                 self._voicemail.beeped(now)
 
@@ -221,10 +225,8 @@ class Conversation:
                     if aside is not None:
                         self._user_line(aside.text, aside.started_at, aside.ended_at)
                 case decisions.Yield():
-                    self._mouth.hold()
                     self._yielding = True
-                    await anyio.sleep_until(self._mouth.playout.cut_at(now))
-                    self._silence(anyio.current_time())
+                    await self._break_off(now)
                     self._yielding = False
                 case decisions.Retract():
                     self._silence(now)
@@ -318,32 +320,39 @@ class Conversation:
             turn.latency_ms = self._meter.answered(turn.clock)
         self._emit("speaking", latency_ms=turn.latency_ms)
 
-    def _turn_over(self, over: _TurnOver, now: float) -> Ending | None:
+    async def _turn_over(self, over: _TurnOver, now: float) -> Ending | None:
         if self._drafts.over(over.turn) or over.turn is not self._turn:
             return None  # it was interrupted while its last fact was on the way
-        self._silence(now, interrupted=over.error is not None)
         if over.error is not None:
+            await self._break_off(now)
             if over.error.stage == "tts":
                 raise over.error
-            self._fail(over.error, now)
+            await self._fail(over.error, now)
             return None
+        self._silence(now, interrupted=False)
         self._floor.done(now)
         if self._tools.closing or over.turn.closing:
             return self._tools.ending()
         return None
 
-    def _fail(self, error: ProviderError, now: float) -> None:
+    async def _fail(self, error: ProviderError, now: float) -> None:
         """Ears or mind are gone for good: apologise, and end the call."""
         if self._tools.closing:
             return
         self._tools.close(Ending(EndReason.PIPELINE_ERROR, CallError(code=f"{error.stage}_error", message=str(error))))
-        self._silence(now)
+        await self._break_off(now)
         self._recite(prompt.APOLOGY)
 
     def _leave_message(self) -> None:
         self._voicemail = None
         self._tools.close(Ending(EndReason.VOICEMAIL))
         self._recite(self._agent.voicemail_message or "")
+
+    async def _break_off(self, now: float) -> None:
+        """Be silent as soon as it is certain which word was heard last."""
+        self._mouth.hold()
+        await anyio.sleep_until(self._mouth.playout.cut_at(now))
+        self._silence(anyio.current_time())
 
     def _silence(self, now: float, *, interrupted: bool = True) -> None:
         """End the current turn here: nothing more is played, and what was heard is written down."""

@@ -157,6 +157,7 @@ class Intake:
             async for hearing in self._ears:
                 self._tell(hearing)
             # Nobody has told the ears to finish: a deaf agent would talk on.
-            raise ProviderError("stt", "The speech-to-text stream ended before the call did.", retryable=True)
+            message = f"{self._meter.models.stt} ended its session before the call did; add a fallback provider."
+            raise ProviderError("stt", message, retryable=True)
         except ProviderError as error:
             self._tell(EarsFailed(error))

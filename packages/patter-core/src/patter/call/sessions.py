@@ -45,9 +45,9 @@ class Sessions:
         mind = llm.open(call) if isinstance(llm, PerCallChatModel) else nullcontext(llm)
         self._agent = agent
         self._open_s = open_s
-        self._ears: _Keeper[Ears] = _Keeper("stt", agent.stt.open(), on_failure)
-        self._mind: _Keeper[ChatModel] = _Keeper("llm", mind, on_failure)
-        self._voice: _Keeper[Voice] = _Keeper("tts", agent.tts.open(), on_failure)
+        self._ears: _Keeper[Ears] = _Keeper("stt", agent.stt.model, agent.stt.open(), on_failure)
+        self._mind: _Keeper[ChatModel] = _Keeper("llm", llm.model, mind, on_failure)
+        self._voice: _Keeper[Voice] = _Keeper("tts", agent.tts.model, agent.tts.open(), on_failure)
         self._keepers: tuple[_Keeper[Any], ...] = (self._voice, self._ears, self._mind)
 
     @property
@@ -112,9 +112,10 @@ class _Keeper(Generic[S]):
     session: S
 
     def __init__(
-        self, stage: Stage, manager: AbstractAsyncContextManager[S], on_failure: Callable[[Exception], None]
+        self, stage: Stage, name: str, manager: AbstractAsyncContextManager[S], on_failure: Callable[[Exception], None]
     ) -> None:
         self._stage: Stage = stage
+        self._name = name
         self._manager = manager
         self._on_failure = on_failure
         self._is_open = False
@@ -145,5 +146,6 @@ class _Keeper(Generic[S]):
         if self._error is not None:
             raise self._error
         if not self._is_open:
-            message = f"The provider did not open its session within {open_s:g} s."
+            problem = f"{self._name} did not open its session within {open_s:g} s"
+            message = f"{problem}; check the network and base_url, or add a fallback provider."
             raise ProviderError(self._stage, message, retryable=True)

@@ -49,6 +49,7 @@ class Turn:
     started_at: float | None = None
     latency_ms: float | None = None
     timing: Timing
+    meter: Meter
     written: anyio.Event = field(default_factory=anyio.Event)
     """Set when the voice has the first text."""
     sounding: anyio.Event = field(default_factory=anyio.Event)
@@ -80,7 +81,8 @@ class Turn:
         with anyio.move_on_after(self.timing.voice_timeout_s):
             await self.sounding.wait()
             return
-        message = f"The voice gave no audio within {self.timing.voice_timeout_s:g} s."
+        problem = f"{self.meter.models.tts} gave no audio within {self.timing.voice_timeout_s:g} s"
+        message = f"{problem}; try again later, or add a fallback provider."
         raise ProviderError("tts", message, retryable=True)
 
 
@@ -89,7 +91,6 @@ class Recital(Turn):
     """Says a fixed text. ``speech`` is its audio if it was synthesised before."""
 
     text: str
-    meter: Meter
     speech: AsyncIterable[Speech] | None = None
 
     def again(self) -> Recital:
@@ -116,7 +117,6 @@ class Reply(Turn):
     mind: ChatModel
     history: list[Message]
     tools: Toolbox
-    meter: Meter
     on_clause: Callable[[str], None]
     patience: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     """What ends when the mind has said all."""
@@ -195,7 +195,9 @@ class Reply(Turn):
                                 await self._say(clause, utterance)
                         limit.deadline = anyio.current_time() + limit_s
             if limit.cancelled_caught:
-                raise ProviderError("llm", f"The chat model wrote nothing for {limit_s:g} s.", retryable=True)
+                problem = f"{self.mind.model} wrote nothing for {limit_s:g} s"
+                message = f"{problem}; try again later, or add a fallback provider."
+                raise ProviderError("llm", message, retryable=True)
         finally:
             # A stream that was stopped reports no usage, and is billed all the same.
             if accepted:

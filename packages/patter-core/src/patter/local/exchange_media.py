@@ -15,10 +15,11 @@ from anyio import CancelScope
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
+from patter.audio import mulaw
 from patter.local.exchange_hosts import Hosts
 from patter.local.exchange_playback import Playback
 from patter.local.exchange_posts import signature
-from patter.local.exchange_record import CallRecord
+from patter.local.exchange_record import Arrival, CallRecord
 from patter.local.exchange_settings import STREAM, Faults
 from patter.local.exchange_wire import Connect, Refusal, media_message, message
 from patter.local.handset import DialedCall, Handset
@@ -80,6 +81,8 @@ class MediaStream:
         self._sequence = 0
         self._chunk = 0
         self._playback = Playback()
+        self._played_until = 0.0
+        self._marked: dict[str, int] = {}
         self._delayed: str | None = None
         self._warned = False
 
@@ -150,6 +153,8 @@ class MediaStream:
         start = anyio.current_time()
         frames = 0
         while faults.media_drop_s is None or frames * 0.02 < faults.media_drop_s:
+            if self._playback.pending_s:
+                self._played_until = start + (frames + 1) * self._frame_s
             heard, marks = self._playback.tick()
             spoken = self._handset.exchange(heard)
             if self._keep_audio:
@@ -186,6 +191,8 @@ class MediaStream:
     async def _send_mark(self, socket: ClientConnection, name: str) -> None:
         if not self._faults.marks_lost:
             self._record.marks.append(name)
+            before_ms = self._marked.pop(name, 0) / mulaw.BYTES_PER_MS
+            self._record.reached.append((anyio.current_time(), before_ms))
             self._log("mark", name)
             await socket.send(self._message("mark", name=name))
 
@@ -222,17 +229,26 @@ class MediaStream:
         match event:
             case "media":
                 audio = base64.b64decode(content["payload"], validate=True)
-                self._playback.queue(audio)
-                self._record.received_bytes += len(audio)
                 if self._keep_audio:
                     self._record.received += audio
+                    self._record.arrivals.append(self._arrival(audio))
+                self._playback.queue(audio)
+                self._record.received_bytes += len(audio)
             case "mark":
                 self._playback.mark(content["name"])
+                self._marked[content["name"]] = self._record.received_bytes
             case "clear":
                 dropped_s = self._playback.clear()
                 self._record.clears.append(self._log("clear", f"{dropped_s:.3f}"))
             case _:
                 raise ValueError(f"unknown event {event!r}")
+
+    def _arrival(self, audio: bytes) -> Arrival:
+        now = anyio.current_time()
+        pending_s, left_s = self._playback.pending_s, self._played_until - now
+        # What is pending while nothing is left waits for the next frame to begin.
+        ahead_s = pending_s + max(left_s, 0.0) if pending_s else left_s
+        return Arrival(now, mulaw.duration_ms(audio), ahead_s * 1000)
 
     def _warn(self, code: int, text: str) -> None:
         self._record.warnings.append((code, text))

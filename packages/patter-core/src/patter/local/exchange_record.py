@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["CallEvent", "CallRecord", "SentCallback"]
+__all__ = ["Arrival", "CallEvent", "CallRecord", "SentCallback"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,21 @@ class SentCallback:
     http_status: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A media message of the phone.
+
+    Args:
+        at_s: when it came, by `anyio.current_time`.
+        ms: the audio that it brought.
+        ahead_ms: what was still to be played when it came; below 0 it is how long playback had run dry.
+    """
+
+    at_s: float
+    ms: float
+    ahead_ms: float
+
+
 @dataclass(slots=True)
 class CallRecord:
     """The facts of one call, each appended when it happens.
@@ -33,8 +48,9 @@ class CallRecord:
     ``heard`` is what the callee's ears understood, ``said`` what it set out to say. ``received`` is the
     agent's audio as it came in, ``played`` the callee's view: a frame for each 20 ms of the stream, with
     silence in between; ``spoken`` is the callee's audio beside it. All are mu-law, and stay empty
-    unless audio is kept. ``warnings`` are Twilio's codes for messages that our phone should not have
-    sent.
+    unless audio is kept, as do ``arrivals``, which tell when each piece of it came in. ``reached`` has for
+    each of ``marks`` when it was sent back, and the milliseconds of audio that had come before it.
+    ``warnings`` are Twilio's codes for messages that our phone should not have sent.
     """
 
     heard: list[str] = field(default_factory=list)
@@ -48,6 +64,8 @@ class CallRecord:
     frames_sent: int = 0
     received: bytearray = field(default_factory=bytearray)
     received_bytes: int = 0
+    arrivals: list[Arrival] = field(default_factory=list)
+    reached: list[tuple[float, float]] = field(default_factory=list)
     played: bytearray = field(default_factory=bytearray)
     spoken: bytearray = field(default_factory=bytearray)
     warnings: list[tuple[int, str]] = field(default_factory=list)

@@ -79,6 +79,7 @@ class TextInSession:
             if await self._read(peer):
                 await self._finish_all(peer)
         finally:
+            peer.tasks.cancel_scope.cancel()  # before a context finds its queue closed
             for context in self._alive:
                 context.dispose()
 
