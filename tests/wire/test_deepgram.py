@@ -34,9 +34,9 @@ from patter.testing.emulators.faults import (
 )
 from patter.testing.pytest_plugin import no_leaked_tasks
 from patter.voice.base import Ears, EndOfSpeech, Hearing
-from patter.voice.deepgram import DeepgramSTT
-from patter.voice.deepgram_ears import DeepgramEars
-from patter.voice.deepgram_link import Flux, Link, Nova, Service
+from patter.voice.deepgram.ears import DeepgramEars
+from patter.voice.deepgram.link import Flux, Link, Nova, Service
+from patter.voice.deepgram.stt import DeepgramSTT
 
 __all__ = ["no_leaked_tasks"]
 
@@ -621,7 +621,7 @@ async def test_a_missing_sdk_is_named_with_its_remedy(monkeypatch: pytest.Monkey
 
 
 def test_the_sdk_is_loaded_when_it_is_first_used() -> None:
-    code = "import sys, patter.voice.deepgram; sys.exit(any(n in sys.modules for n in ('deepgram', 'websockets')))"
+    code = "import sys, patter.voice.deepgram.stt; sys.exit(any(n in sys.modules for n in ('deepgram', 'websockets')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -27,10 +27,10 @@ from patter.testing.emulators.faults import (
     UnknownEvents,
 )
 from patter.voice.base import Speech, TextToSpeech, Utterance, Voice
-from patter.voice.elevenlabs import ElevenLabsTTS
-from patter.voice.elevenlabs_http import HttpVoice
-from patter.voice.elevenlabs_socket import Patience, SocketVoice
-from patter.voice.elevenlabs_wire import Settings
+from patter.voice.elevenlabs.http import HttpVoice
+from patter.voice.elevenlabs.socket import Patience, SocketVoice
+from patter.voice.elevenlabs.tts import ElevenLabsTTS
+from patter.voice.elevenlabs.wire import Settings
 
 pytestmark = pytest.mark.anyio
 

@@ -18,9 +18,9 @@ from websockets.http11 import Request, Response
 from patter.errors import ProviderError
 from patter.local import tones
 from patter.voice.base import Speech, Voice
-from patter.voice.elevenlabs import ElevenLabsTTS
-from patter.voice.elevenlabs_socket import Patience, SocketVoice
-from patter.voice.elevenlabs_wire import Settings
+from patter.voice.elevenlabs.socket import Patience, SocketVoice
+from patter.voice.elevenlabs.tts import ElevenLabsTTS
+from patter.voice.elevenlabs.wire import Settings
 
 pytestmark = pytest.mark.anyio
 

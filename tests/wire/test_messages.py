@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from patter.errors import ProviderError
 from patter.testing.emulators.serving import Serving
 from patter.voice.base import CallContext, Delta, Message, ToolCall
-from patter.voice.messages import MessageMind
+from patter.voice.messages.mind import MessageMind
 
 pytestmark = pytest.mark.anyio
 

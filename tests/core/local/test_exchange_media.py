@@ -125,6 +125,31 @@ async def test_keys_of_the_callee_arrive_as_dtmf(make_rig: Any) -> None:
         ]
 
 
+async def test_arrivals_tell_what_was_left_to_play_and_marks_what_was_reached(make_rig: Any, silence_s: Any) -> None:
+    async with make_rig(FOREVER) as rig:
+        call = await rig.dial()
+        with anyio.fail_after(10):
+            session = await rig.session()
+            began = anyio.current_time()
+            await session.play(silence_s(0.2))
+            await session.mark("first")
+            await session.play(silence_s(0.1))
+            await session.mark("second")
+            await session.next("mark")
+            await session.next("mark")
+            await session.play(silence_s(0.1))
+            await session.mark("third")
+            await session.next("mark")
+        first, second, third = call.record.arrivals
+        assert [arrival.ms for arrival in (first, second, third)] == [200, 100, 100]
+        assert began <= first.at_s <= second.at_s <= third.at_s
+        assert first.ahead_ms < 0
+        assert 100 < second.ahead_ms <= 220
+        assert -200 < third.ahead_ms <= 20
+        assert [before_ms for _, before_ms in call.record.reached] == [200, 300, 400]
+        assert second.at_s < call.record.reached[1][0] <= third.at_s < call.record.reached[2][0]
+
+
 async def test_keys_of_the_agent_are_heard_in_band(make_rig: Any) -> None:
     async with make_rig(Listen(), Say("thank you"), hears_keys=True) as rig:
         call = await rig.dial()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from patter.errors import ConfigError
-from patter.voice.sdk import check_sdk, http_client, load_sdk, ssl_context, vendor_key
+from patter.voice.sdk import as_extras, check_sdk, http_client, load_sdk, ssl_context, vendor_key
 
 
 @dataclass
@@ -64,3 +64,20 @@ def test_an_sdk_that_is_not_there() -> None:
 def test_an_sdk_that_lacks_a_module_is_broken() -> None:
     with pytest.raises(ConfigError, match="missing or broken"):
         load_sdk("json", "decoder", "no_such_module")
+
+
+def test_what_is_long_is_not_walked_through_by_the_sdk() -> None:
+    messages, tools = [{"role": "user", "content": "Hello."}], [{"type": "function"}]
+    assert as_extras({"model": "m", "messages": messages, "stream": True}) == {
+        "model": "m",
+        "messages": [],
+        "stream": True,
+        "extra_body": {"messages": messages},
+    }
+    request = {"model": "m", "messages": messages, "tools": tools, "extra_body": {"service_tier": "priority"}}
+    assert as_extras(request) == {
+        "model": "m",
+        "messages": [],
+        "extra_body": {"messages": messages, "tools": tools, "service_tier": "priority"},
+    }
+    assert request["messages"] is messages

@@ -35,12 +35,12 @@ if TYPE_CHECKING:
     from patter.tools.model import Tool as Tool
     from patter.tools.model import ToolContext as ToolContext
     from patter.voice.anthropic import AnthropicLLM as AnthropicLLM
-    from patter.voice.deepgram import DeepgramSTT as DeepgramSTT
-    from patter.voice.elevenlabs import ElevenLabsTTS as ElevenLabsTTS
-    from patter.voice.fallback_llm import FallbackLLM as FallbackLLM
-    from patter.voice.fallback_stt import FallbackSTT as FallbackSTT
-    from patter.voice.fallback_tts import FallbackTTS as FallbackTTS
-    from patter.voice.messages import MessageMind as MessageMind
+    from patter.voice.deepgram.stt import DeepgramSTT as DeepgramSTT
+    from patter.voice.elevenlabs.tts import ElevenLabsTTS as ElevenLabsTTS
+    from patter.voice.fallback.llm import FallbackLLM as FallbackLLM
+    from patter.voice.fallback.stt import FallbackSTT as FallbackSTT
+    from patter.voice.fallback.tts import FallbackTTS as FallbackTTS
+    from patter.voice.messages.mind import MessageMind as MessageMind
     from patter.voice.openai import OpenAILLM as OpenAILLM
 
 _WHERE = {
@@ -49,13 +49,13 @@ _WHERE = {
     "CallResult": "patter.envelope",
     "CarrierError": "patter.errors",
     "ConfigError": "patter.errors",
-    "DeepgramSTT": "patter.voice.deepgram",
-    "ElevenLabsTTS": "patter.voice.elevenlabs",
-    "FallbackLLM": "patter.voice.fallback_llm",
-    "FallbackSTT": "patter.voice.fallback_stt",
-    "FallbackTTS": "patter.voice.fallback_tts",
+    "DeepgramSTT": "patter.voice.deepgram.stt",
+    "ElevenLabsTTS": "patter.voice.elevenlabs.tts",
+    "FallbackLLM": "patter.voice.fallback.llm",
+    "FallbackSTT": "patter.voice.fallback.stt",
+    "FallbackTTS": "patter.voice.fallback.tts",
     "InvalidArguments": "patter.errors",
-    "MessageMind": "patter.voice.messages",
+    "MessageMind": "patter.voice.messages.mind",
     "NotAllowed": "patter.errors",
     "OpenAILLM": "patter.voice.openai",
     "Patter": "patter.phone",

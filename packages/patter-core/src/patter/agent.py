@@ -93,7 +93,7 @@ class Agent:
                     "an https:// or a wss:// address that answers what the caller says."
                 )
             return cls.of(agent if agent is not None else default)  # type: ignore[arg-type]
-        from patter.voice.messages import MessageMind
+        from patter.voice.messages.mind import MessageMind
 
         mind = MessageMind(on_message)
         if isinstance(agent, Agent):
@@ -102,11 +102,11 @@ class Agent:
         if default is not None:
             given = {"stt": default.stt, "tts": default.tts} | given
         if given.get("stt") is None:
-            from patter.voice.deepgram import DeepgramSTT
+            from patter.voice.deepgram.stt import DeepgramSTT
 
             given["stt"] = DeepgramSTT()
         if given.get("tts") is None:
-            from patter.voice.elevenlabs import ElevenLabsTTS
+            from patter.voice.elevenlabs.tts import ElevenLabsTTS
 
             given["tts"] = ElevenLabsTTS()
         return cls.of({**given, "llm": mind})

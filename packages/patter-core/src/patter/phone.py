@@ -237,7 +237,7 @@ class Patter:
         Args:
             agent: who answers. On the local network it may be left out.
             on_message: an agent of your own as the mind: a function, an ``https://`` or a ``wss://``
-                address; see `patter.voice.messages.MessageMind`. ``agent`` then needs no ``llm``.
+                address; see `patter.voice.messages.mind.MessageMind`. ``agent`` then needs no ``llm``.
             port: where to listen, in place of the phone's own port.
             max_duration_s: hang up after so many seconds.
             on_event: takes the progress events of all calls, on this loop. The first is ``serving``, with the

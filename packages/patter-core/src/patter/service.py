@@ -12,10 +12,10 @@ import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from patter.call.prices import Prices
-from patter.call.tasks import first_error
 from patter.engine import Engine
 from patter.errors import PhoneStopped
 from patter.store.calls import MemoryCallStore
+from patter.tasks import first_error
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette

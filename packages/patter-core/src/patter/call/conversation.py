@@ -21,7 +21,6 @@ from patter.call.intake import Beeped, EarsFailed, Intake, LineFact, VoiceChange
 from patter.call.meter import Meter, TurnClock
 from patter.call.mouth import Mouth, Tap
 from patter.call.sessions import Sessions
-from patter.call.tasks import first_error
 from patter.call.toolbox import CallTools
 from patter.call.transcript import Line as TranscriptEntry
 from patter.call.transcript import Transcript
@@ -30,6 +29,7 @@ from patter.call.voicemail import Voicemail
 from patter.carriers.base import Digits, Line, Stopped
 from patter.envelope import CallError, Ending, EndReason
 from patter.errors import LineError, ProviderError
+from patter.tasks import first_error
 from patter.voice.base import Hearing, Message
 
 __all__ = ["Conversation"]

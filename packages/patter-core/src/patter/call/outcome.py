@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from patter.call.tasks import first_error
 from patter.carriers.base import CarrierStatus
 from patter.envelope import CallError, Ending, EndReason
 from patter.errors import CarrierError, LineError, ProviderError
+from patter.tasks import first_error
 
 __all__ = ["ending_of_dial", "ending_of_error", "ending_of_status"]
 

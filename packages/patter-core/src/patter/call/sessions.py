@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar
 
 import anyio
-from anyio.abc import TaskGroup
 
 from patter.agent import Agent
 from patter.errors import ProviderError, Stage
+from patter.tasks import OwnTasks
 from patter.voice.base import CallContext, ChatModel, Ears, PerCallChatModel, Voice
 
 __all__ = ["ModelNames", "Sessions"]
@@ -36,8 +36,6 @@ class Sessions:
         on_failure: takes what breaks in a session that was open.
     """
 
-    _tasks: TaskGroup
-
     def __init__(
         self, agent: Agent, call: CallContext, *, open_s: float, on_failure: Callable[[Exception], None]
     ) -> None:
@@ -45,6 +43,7 @@ class Sessions:
         mind = llm.open(call) if isinstance(llm, PerCallChatModel) else nullcontext(llm)
         self._agent = agent
         self._open_s = open_s
+        self._owner = OwnTasks(grace_s=_CLOSE_S)
         self._ears: _Keeper[Ears] = _Keeper("stt", agent.stt.model, agent.stt.open(), on_failure)
         self._mind: _Keeper[ChatModel] = _Keeper("llm", llm.model, mind, on_failure)
         self._voice: _Keeper[Voice] = _Keeper("tts", agent.tts.model, agent.tts.open(), on_failure)
@@ -78,18 +77,18 @@ class Sessions:
         return self._voice.model or self._agent.tts.model
 
     async def __aenter__(self) -> Sessions:
-        self._tasks = await anyio.create_task_group().__aenter__()
+        tasks = await self._owner.__aenter__()
         try:
             for keeper in self._keepers:
-                self._tasks.start_soon(keeper.keep)
+                tasks.start_soon(keeper.keep)
             with anyio.move_on_after(self._open_s):
                 for keeper in self._keepers:
                     await keeper.settled.wait()
             for keeper in self._keepers:
                 keeper.check(self._open_s)
         except BaseException:
-            self._tasks.cancel_scope.cancel()
-            await self._tasks.__aexit__(None, None, None)
+            tasks.cancel_scope.cancel()
+            await self._owner.__aexit__(None, None, None)
             raise
         return self
 
@@ -98,12 +97,7 @@ class Sessions:
     ) -> bool | None:
         for keeper in self._keepers:
             keeper.release.set()
-        self._tasks.cancel_scope.deadline = anyio.current_time() + _CLOSE_S
-        if isinstance(error, Exception):
-            # The group would wrap it; the owner's own error passes as it is.
-            await self._tasks.__aexit__(None, None, None)
-            return None
-        return await self._tasks.__aexit__(kind, error, trace)
+        return await self._owner.__aexit__(kind, error, trace)
 
 
 class _Keeper(Generic[S]):

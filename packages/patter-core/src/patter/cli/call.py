@@ -114,8 +114,8 @@ def _phone(port: int) -> Patter:
 
 def _agent(mind: Mind, stt_model: str | None, llm_model: str | None, voice: str | None) -> Agent:
     from patter.agent import Agent
-    from patter.voice.deepgram import DeepgramSTT
-    from patter.voice.elevenlabs import ElevenLabsTTS
+    from patter.voice.deepgram.stt import DeepgramSTT
+    from patter.voice.elevenlabs.tts import ElevenLabsTTS
 
     return Agent(
         stt=DeepgramSTT(model=stt_model) if stt_model else DeepgramSTT(),

@@ -10,8 +10,8 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from patter.errors import ProviderError
+from patter.tasks import OwnTasks
 from patter.voice.base import Delta
-from patter.voice.tasks import OwnTasks
 
 __all__ = ["Answer"]
 

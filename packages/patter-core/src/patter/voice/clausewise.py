@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import Self
 
 import anyio
-from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from patter.errors import PatterError
+from patter.tasks import OwnTasks
 from patter.voice.base import Speech
 
 __all__ = ["ClausewiseUtterance", "ClausewiseVoice", "Synthesise"]
@@ -48,13 +48,13 @@ class ClausewiseUtterance:
     that it is reported once. Leaving cancels the synthesis and waits until it has stopped.
     """
 
-    _tasks: TaskGroup
     _clauses: MemoryObjectSendStream[str]
     _pieces: MemoryObjectReceiveStream[Speech]
 
     def __init__(self, synthesise: Synthesise) -> None:
         self._synthesise = synthesise
         self._failure: PatterError | None = None
+        self._owner = OwnTasks()
 
     async def say(self, text: str) -> None:
         """Append the next clause. Text without anything to say is skipped."""
@@ -84,21 +84,17 @@ class ClausewiseUtterance:
     async def __aenter__(self) -> Self:
         self._clauses, clauses = anyio.create_memory_object_stream[str](CLAUSES_AHEAD)
         pieces, self._pieces = anyio.create_memory_object_stream[Speech](PIECES_AHEAD)
-        self._tasks = await anyio.create_task_group().__aenter__()
-        self._tasks.start_soon(self._work, clauses, pieces)
+        (await self._owner.__aenter__()).start_soon(self._work, clauses, pieces)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        self._tasks.cancel_scope.cancel()
-        self._clauses.close()
-        self._pieces.close()
-        if isinstance(error, Exception):
-            # The group would wrap it; the owner's own error passes as it is.
-            await self._tasks.__aexit__(None, None, None)
-            return None
-        return await self._tasks.__aexit__(kind, error, trace)
+        try:
+            return await self._owner.__aexit__(kind, error, trace)
+        finally:
+            self._clauses.close()
+            self._pieces.close()
 
     async def _work(self, clauses: MemoryObjectReceiveStream[str], pieces: MemoryObjectSendStream[Speech]) -> None:
         with clauses, pieces:

@@ -10,9 +10,9 @@ from typing import Any
 from patter.settings import vendor_url
 from patter.voice.answer import Answer
 from patter.voice.base import CallContext, Message, ToolSpec
-from patter.voice.chat_failure import Vendor
-from patter.voice.chat_http import Body, ChatHttp, ChatSession
-from patter.voice.openai_wire import OpenAIReply, chat_request
+from patter.voice.chat.failure import Vendor
+from patter.voice.chat.http import Body, ChatHttp, ChatSession
+from patter.voice.chat.openai_wire import OpenAIReply, chat_request
 from patter.voice.sdk import as_extras, check_sdk, http_client, load_sdk, ssl_context, vendor_key
 
 __all__ = ["OpenAILLM"]
