@@ -206,7 +206,7 @@ async def test_the_reason_may_stand_in_the_close_alone(reason: str) -> None:
 async def test_what_comes_after_the_close_is_ignored_for_ever() -> None:
     async def script(peer: Peer) -> None:
         old, _ = await peer.text()
-        await peer.speak(old, "old", alignment="old")
+        await peer.speak(old, "old", alignment="old ")
         await peer.next("close_context")
         new, words = await peer.text()
         assert new != old

@@ -119,6 +119,8 @@ async def test_a_stream_has_the_role_first_then_tokens_then_the_reason():
         assert request.tokens_sent == count_tokens("Good morning, how are you?")
         assert not request.stopped_by_client
         assert request.started_at <= request.first_token_at <= request.ended_at
+        assert len(request.token_times) == request.tokens_sent
+        assert request.token_times == sorted(request.token_times)
         assert "test-key" not in repr(request)
 
 

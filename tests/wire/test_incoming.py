@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -10,9 +11,9 @@ import httpx2
 import pytest
 from twilio.request_validator import RequestValidator
 
-from patter import CallResult, ConfigError, Patter
+from patter import CallResult, ConfigError, Patter, Timing
 from patter.local.dialogue import Listen, Persona, Say, scripted
-from patter.local.exchange import ExchangeCall, Timings
+from patter.local.exchange import ExchangeCall, Faults, Timings
 
 pytestmark = pytest.mark.anyio
 
@@ -55,7 +56,8 @@ class Desk:
         serving = anyio.Event()
 
         async def serve() -> None:
-            await self.phone.serve(on_event=lambda event: self.note(event, serving), on_result=self.take, **self.serve)
+            options = {"on_result": self.take, **self.serve}
+            await self.phone.serve(on_event=lambda event: self.note(event, serving), **options)
 
         async with self.phone, anyio.create_task_group() as tasks:
             tasks.start_soon(serve)
@@ -153,7 +155,74 @@ async def test_a_webhook_of_a_stranger_is_refused_and_a_repeated_one_is_the_same
     assert [result.details and result.details.end_reason for result in desk.results] == ["shutdown"]
 
 
-@pytest.mark.parametrize("serve", [{"agent": {"stt": None}}, {"on_message": 5}, {"on_message": "ftp://example.com"}])
+async def test_a_caller_too_many_hears_the_busy_tone() -> None:
+    desk = Desk(on_message=answer, max_concurrent_calls=1)
+
+    async def test() -> None:
+        first = desk.call_in()
+        second = desk.call_in(scripted(Listen(), number="+15550101235"))
+        await desk.envelopes(1)
+        assert first.heard
+        assert second.heard == []
+
+    await desk.run(test)
+    assert len(desk.results) == 1
+
+
+async def test_a_call_whose_media_socket_never_comes_ends_soon_and_says_what_to_look_at() -> None:
+    desk = Desk(on_message=answer)
+    network = desk.phone.network
+    assert network is not None
+    network.exchange.faults = Faults(media_never_connects=True)
+    desk.serve["agent"] = replace(network.agent, timing=Timing(media_wait_s=0.3))
+
+    async def test() -> None:
+        desk.call_in()
+        (result,) = await desk.envelopes(1)
+        assert result.details is not None
+        assert result.details.error is not None
+        assert (result.status, result.details.error.code) == ("failed", "media_error")
+        assert "websockets to webhook_url" in result.details.error.message
+
+    await desk.run(test)
+
+
+async def test_what_a_hosts_callback_raises_ends_no_call() -> None:
+    desk = Desk(on_message=answer)
+
+    def broken(result: CallResult) -> None:
+        desk.take(result)
+        raise ValueError("mine")
+
+    desk.serve["on_result"] = broken
+
+    async def test() -> None:
+        desk.call_in()
+        await desk.envelopes(1)
+        desk.call_in()
+        await desk.envelopes(2)
+
+    await desk.run(test)
+    assert [result.status for result in desk.results] == ["completed"] * 2
+
+
+async def later(result: CallResult) -> None:
+    """Not a plain function."""
+
+
+@pytest.mark.parametrize(
+    "serve",
+    [
+        {"agent": {"stt": None}},
+        {"on_message": 5},
+        {"on_message": "ftp://example.com"},
+        {"max_duration_s": "60"},
+        {"max_duration_s": 99_999},
+        {"max_concurrent_calls": 0},
+        {"port": 70_000},
+        {"on_result": later},
+    ],
+)
 async def test_serving_nobody_is_an_error(serve: dict[str, Any]) -> None:
     phone = Patter.local(voice="tones")
     with pytest.raises(ConfigError):
@@ -163,6 +232,7 @@ async def test_serving_nobody_is_an_error(serve: dict[str, Any]) -> None:
 
 async def test_serving_ends_when_its_host_cancels_it() -> None:
     phone = Patter.local(voice="tones", timings=Timings.quick())
-    with anyio.move_on_after(0.5):
-        await phone.serve(on_message=answer)
-    assert not phone.is_running
+    for _ in range(2):  # and may begin again
+        with anyio.move_on_after(0.5):
+            await phone.serve(on_message=answer)
+        assert not phone.is_running

@@ -497,6 +497,13 @@ async def test_a_mind_that_takes_long_is_bridged_once(talk):
     assert call.result.status == "completed"
 
 
+async def test_a_request_for_patience_is_no_goodbye(talk):
+    steps = [reply(ToolCall("t1", "end_call", "{}")), "Goodbye then."]
+    call = await talk(Callee().says(0.4, "Hello?"), steps, mind={"first_token_s": 3.0})
+    assert call.of("agent") == [f"{FILLER} Goodbye then."]
+    assert call.result.details.end_reason == "agent_hangup"
+
+
 @pytest.mark.parametrize("after_words", [0, 3])
 async def test_when_the_voice_fails_the_call_fails(talk, after_words):
     voice = ScriptedVoice(faults=[VoiceFault(1, ProviderError("tts", "No such voice."), after_words)])

@@ -131,3 +131,18 @@ async def test_an_interrupted_answer_that_was_begun_early_is_cut_like_any_other(
     assert long.startswith(heard[0])
     assert heard[0] != long
     assert " ".join(heard) == call.line.heard_text()
+
+
+async def test_every_answered_turn_has_its_latency_whether_it_was_thought_ahead_or_not(talk):
+    script = callee().says(6.0, "And at eight?", end=EndOfSpeech.TURN).hangs_up(12.0)
+    call = await talk(script, ["Yes, we do.", "At eight too."], mind=SLOW)
+    answered = [turn.latency_ms for turn in call.turns if turn.role == "agent"]
+    assert len(answered) == call.result.details.latency.turns == 2
+    assert call.result.details.latency.max_ms == pytest.approx(max(answered))
+
+
+async def test_a_mind_that_fails_early_is_asked_once_more_and_no_more(talk):
+    error = ProviderError("llm", "Overloaded.", retryable=True)
+    call = await talk(callee(), [reply(error), reply(error)], timing=WAIT)
+    assert len(call.mind.requests) == 2
+    assert call.result.details.error.code == "llm_error"

@@ -7,6 +7,7 @@ import pytest
 from patter.agent import Agent
 from patter.call.voicemail import Voicemail
 from patter.carriers.base import Media
+from patter.errors import ProviderError
 from patter.settings import Timing
 from patter.testing import Callee, EventLog, ScriptedCarrier, ScriptedMind, ScriptedVoice, check_invariants, reply
 from patter.voice.base import ToolCall
@@ -111,3 +112,17 @@ async def test_the_beep_is_heard():
     assert line.heard_text() == MESSAGE
     assert 3.1 <= line.heard_words()[0].at_s <= 3.5
     assert result.details.end_reason == "voicemail"
+
+
+async def test_a_verdict_that_comes_after_the_end_changes_nothing():
+    callee = Callee().says(0.4, "Hello, who is this?").hangs_up(2.6)
+    result, _ = await leave(callee, steps=["It is me."], machine_at=3.2)
+    assert [entry.text for entry in result.transcript if entry.role == "user"] == ["Hello, who is this?"]
+    assert result.details.error is None
+
+
+async def test_ears_that_fail_in_the_meantime_are_not_needed_for_the_message():
+    callee = Callee().says(0.4, "Please leave a message.").deafens(2.4, ProviderError("stt", "Gone."))
+    result, line = await leave(callee)
+    assert line.heard_text() == MESSAGE
+    assert (result.status, result.details.end_reason, result.details.error) == ("completed", "voicemail", None)

@@ -70,7 +70,7 @@ class Engine:
         until it has cleaned up, and then re-raises.
         """
         if self.is_here:
-            return await self._run_here(job, on_event)
+            return await self._run_here(job, _quiet(on_event))
         loop = asyncio.get_running_loop()
         deliver = _quiet(on_event)
         sink: EventSink | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from patter.errors import ConfigError, InvalidArguments
 from patter.policy.numbers import check_number
 from patter.schema import CallArguments, check_arguments
 from patter.service import PhoneService
-from patter.settings import DEFAULT_CALL_S, MAX_CALL_S, require_env
+from patter.settings import DEFAULT_CALL_S, MAX_CALL_S, MIN_CALL_S, require_env
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -59,8 +60,7 @@ class Patter:
         pricing: Mapping[str, float] | None = None,
         _network: LocalNetwork | None = None,
     ) -> None:
-        if type(port) is not int or not 0 <= port <= 65535:
-            raise ConfigError(f"port must be a number from 0 to 65535, and {port!r} is none.")
+        _check_port(port)
         if _network is None:
             if isinstance(carrier, type) or (carrier is not None and not hasattr(carrier, "dial")):
                 raise ConfigError("carrier must be an account, such as carrier=Twilio().")
@@ -227,6 +227,7 @@ class Patter:
         on_message: Callable[..., Any] | str | None = None,
         port: int | None = None,
         max_duration_s: int = MAX_CALL_S,
+        max_concurrent_calls: int = 10,
         on_event: EventSink | None = None,
         on_result: Callable[[CallResult], object] | None = None,
     ) -> None:
@@ -240,19 +241,26 @@ class Patter:
                 address; see `patter.voice.messages.mind.MessageMind`. ``agent`` then needs no ``llm``.
             port: where to listen, in place of the phone's own port.
             max_duration_s: hang up after so many seconds.
+            max_concurrent_calls: more callers than this hear the busy tone: each call costs money.
             on_event: takes the progress events of all calls, on this loop. The first is ``serving``, with the
                 ``voice_url`` for the carrier.
             on_result: takes the envelopes of all calls, on this loop.
 
         Raises:
-            ConfigError: nobody can answer, or somebody answers already.
+            ConfigError: nobody can answer, somebody answers already, or an argument is malformed.
         """
         who = Agent.answering(agent, on_message, self.default_agent)
+        if type(max_duration_s) is not int or not MIN_CALL_S <= max_duration_s <= MAX_CALL_S:
+            raise ConfigError(f"max_duration_s must be a whole number of seconds, {MIN_CALL_S} to {MAX_CALL_S}.")
+        if type(max_concurrent_calls) is not int or max_concurrent_calls < 1:
+            raise ConfigError("max_concurrent_calls must be a whole number, at least 1.")
+        for name, callback in (("on_event", on_event), ("on_result", on_result)):
+            if callback is not None and (not callable(callback) or iscoroutinefunction(callback)):
+                raise ConfigError(f"{name} must be a plain function of one argument; it may start a task.")
         if port is not None:
+            _check_port(port)
             if self.is_running:
-                raise ConfigError(
-                    "port cannot be changed while the phone runs. Pass it to Patter(...), or serve first."
-                )
+                raise ConfigError("port cannot be changed while the phone runs. Pass it to Patter(...).")
             self._service.port = port
 
         def deliver(event: dict[str, Any]) -> None:
@@ -262,7 +270,8 @@ class Patter:
             elif on_result is not None:
                 on_result(event["result"])
 
-        await self.engine.run(lambda sink: self._answer_calls(who, max_duration_s, sink), deliver)
+        limits = {"max_duration_s": max_duration_s, "max_calls": max_concurrent_calls}
+        await self.engine.run(lambda sink: self._answer_calls(who, limits, sink), deliver)
 
     def check_agent(self, agent: Agent | Mapping[str, Any] | None) -> Agent:
         """The agent of a call.
@@ -297,28 +306,28 @@ class Patter:
     def _hang_up(self, call_id: str | None) -> int:
         return 0 if self._service.board is None else self._service.board.hang_up(call_id)
 
-    async def _answer_calls(self, agent: Agent, max_duration_s: int, sink: EventSink | None) -> None:
+    async def _answer_calls(self, agent: Agent, limits: dict[str, int], sink: EventSink | None) -> None:
+        await agent.start()
         was_running = self.is_running
         board = await self._service.start(self.engine)
-        stopped = self._service.stopped
-        await agent.start()
         if board.service is not None:
             raise ConfigError("This phone serves an agent already. Stop it first, or make another phone.")
         tell = sink or (lambda event: None)
         board.service = import_module("patter.call.switchboard").Service(
             agent=agent,
-            max_duration_s=max_duration_s,
             on_event=tell,
             on_result=lambda result: tell({"type": "result", "result": result}),
+            **limits,
         )
         tell({"type": "serving", "voice_url": board.voice_url})
         try:
-            await stopped.wait()
+            await self._service.wait()
         finally:
             board.service = None
-            if not was_running:
-                with anyio.CancelScope(shield=True):
-                    await self._service.stop()
+            with anyio.CancelScope(shield=True):
+                await board.close(incoming_only=True)
+                if not was_running and not board.live_calls:
+                    await self._service.end()
 
     async def _place(
         self, arguments: CallArguments, agent: Agent, on_event: EventSink | None, tap: Tap | None, key: str | None
@@ -350,6 +359,11 @@ class _Lifespan:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._phone.__aexit__(kind, error, trace)
+
+
+def _check_port(port: int) -> None:
+    if type(port) is not int or not 0 <= port <= 65535:
+        raise ConfigError(f"port must be a number from 0 to 65535, and {port!r} is none.")
 
 
 def _check_own_number(number: str) -> str:

@@ -61,8 +61,8 @@ class PhoneService:
         self._store = MemoryCallStore()
         self._starting = anyio.Lock()
         self._stopping = anyio.Event()
-        self.stopped = anyio.Event()
-        """Set when it has ended; a new one with each start."""
+        self._stopped = anyio.Event()
+        self._failure: BaseException | None = None
         self.was_stopped = False
         self._pid = os.getpid()
 
@@ -80,19 +80,33 @@ class PhoneService:
                 self.board = None  # the service stayed with the parent of this forked process
             if self.board is None:
                 self._pid = os.getpid()
-                self._stopping, self.stopped = anyio.Event(), anyio.Event()
+                self._stopping, self._stopped, self._failure = anyio.Event(), anyio.Event(), None
                 await engine.tasks.start(self._serve)
             board = self.board
             assert board is not None
             return board
 
+    async def wait(self) -> None:
+        """Wait until it has ended.
+
+        Raises:
+            Exception: it has failed; the live calls were ended.
+        """
+        await self._stopped.wait()
+        if self._failure is not None:
+            raise self._failure
+
     async def stop(self) -> None:
-        """End the live calls, each with its envelope, and then the server."""
+        """End for good: a call that comes later is refused, unless the phone is started again."""
         self.was_stopped = True
+        await self.end()
+
+    async def end(self) -> None:
+        """End the live calls, each with its envelope, and then the server."""
         async with self._starting:
             if self.board is not None:
                 self._stopping.set()
-                await self.stopped.wait()
+                await self._stopped.wait()
 
     async def _serve(self, *, task_status: TaskStatus[None]) -> None:
         """Network, carrier and server, in one scope. Once started it does not raise."""
@@ -112,11 +126,12 @@ class PhoneService:
             error = first_error(group)
             if board is None:
                 raise error from None
+            self._failure = error
             _log.error("The phone's service failed with %s; its live calls are ended.", type(error).__name__)
             await board.close()
         finally:
             self.board = None
-            self.stopped.set()
+            self._stopped.set()
 
     async def _open(self, carrier: Carrier, tasks: TaskGroup) -> Switchboard:
         """Open the doors: a server of our own, or the host's."""

@@ -16,7 +16,7 @@ from patter.call.meter import Meter
 from patter.call.mouth import Tap
 from patter.call.outcome import ending_of_dial, ending_of_error, ending_of_status
 from patter.call.prices import Prices
-from patter.call.prompt import MACHINE, system_prompt
+from patter.call.prompt import MACHINE, NOBODY_SPEAKS, SOMEBODY_CALLS, system_prompt
 from patter.call.report import Books, CallFacts
 from patter.call.request import CallRequest, EventSink
 from patter.call.sessions import ModelNames, Sessions
@@ -258,8 +258,10 @@ class Call:
         """The call begins now: with its dial, or because it has come in."""
         self._facts.dialled, self._facts.started_at = anyio.current_time(), datetime.now(UTC)
         self._facts.is_dialled = True
-        for watcher in (self._watch_deadline, self._watch_ringing, self._watch_media):
+        for watcher in (self._watch_deadline, self._watch_media):
             watchers.start_soon(watcher)
+        if not self.request.inbound:
+            watchers.start_soon(self._watch_ringing)
 
     async def _refused(self, refusal: CarrierError, order: DialOrder) -> None:
         if refusal.doubtful:
@@ -321,6 +323,7 @@ class Call:
             transcript=self._transcript,
             meter=self._meter,
             opening=opening,
+            first_note=SOMEBODY_CALLS if request.inbound else NOBODY_SPEAKS,
             emit=self.emit,
             tap=self._tap,
         )
@@ -332,7 +335,7 @@ class Call:
             self.end(ending_of_error(error))
 
     def _machine_answered(self) -> None:
-        if self._conversation is None:
+        if self._conversation is None or self._ended.is_set():
             return
         if self._agent.voicemail_message:
             self._conversation.machine_answered()
@@ -356,11 +359,13 @@ class Call:
         self.end(Ending(EndReason.NO_ANSWER))
 
     async def _watch_media(self) -> None:
-        await self._answered.wait()
+        if not self.request.inbound:  # it is answered by its media socket
+            await self._answered.wait()
         with anyio.move_on_after(self._timing.media_wait_s):
             await self._joined.wait()
             return
-        error = CallError(code="media_error", message="The carrier's media connection never came.")
+        message = "The carrier's media connection never came; websockets to webhook_url must reach the phone."
+        error = CallError(code="media_error", message=message)
         self.end(Ending(EndReason.MEDIA_ERROR, error))
 
     async def _watch_final(self) -> None:

@@ -58,6 +58,7 @@ class Conversation:
         line: the media connection; the conversation pumps it, its owner closes it.
         sessions: ears, mind and voice of the call; their owner closes them.
         opening: what the agent says first, or None to let the mind find the words.
+        first_note: what the mind is told then, if nobody has spoken.
         emit: takes progress events, as keyword arguments after the type.
         tap: somebody who listens in.
     """
@@ -73,6 +74,7 @@ class Conversation:
         transcript: Transcript,
         meter: Meter,
         opening: Recital | None,
+        first_note: str,
         emit: Emit,
         tap: Tap | None = None,
     ) -> None:
@@ -84,6 +86,7 @@ class Conversation:
         self._transcript = transcript
         self._meter = meter
         self._opening = opening
+        self._first_note = first_note
         self._emit = emit
         self._mouth = Mouth(line, agent.timing, on_audio=self._first_audio, tap=tap)
         self._facts, self._inbox = anyio.create_memory_object_stream[_Fact](4096)
@@ -239,7 +242,7 @@ class Conversation:
                     self._answer(clock, draft)
                 case decisions.Open():
                     if self._opening is None:
-                        self._transcript.note(prompt.NOBODY_SPEAKS)
+                        self._transcript.note(self._first_note)
                     self._answer(None)
                 case decisions.Nudge():
                     self._transcript.note(prompt.SILENCE)
@@ -336,8 +339,8 @@ class Conversation:
         return None
 
     async def _fail(self, error: ProviderError, now: float) -> None:
-        """Ears or mind are gone for good: apologise, and end the call."""
-        if self._tools.closing:
+        """Ears or mind are gone for good: apologise, and end the call. Leaving a message needs neither."""
+        if self._tools.closing or self._voicemail is not None:
             return
         self._tools.close(Ending(EndReason.PIPELINE_ERROR, CallError(code=f"{error.stage}_error", message=str(error))))
         await self._break_off(now)

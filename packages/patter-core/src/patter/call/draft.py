@@ -47,7 +47,9 @@ class Drafts:
         """The turn is over: the draft, if it answers this very text and nothing else has happened."""
         self._started = 0
         reply, self._reply = self._reply, None
-        if reply is not None and (self._text, self._version) != (text, version):
+        if reply is None:
+            return None
+        if (self._text, self._version) != (text, version):
             reply.scope.cancel()
             return None
         self._clock.speech_ended, self._clock.committed = clock.speech_ended, clock.committed
@@ -58,6 +60,7 @@ class Drafts:
         if turn is not self._reply:
             return False
         self._reply = None
+        self._started = self._starts  # the turn's own answer is the second chance
         return True
 
     def drop(self) -> None:

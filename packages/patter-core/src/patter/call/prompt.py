@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-__all__ = ["APOLOGY", "FILLER", "GIVE_UP", "MACHINE", "NOBODY_SPEAKS", "SILENCE", "keys_pressed", "system_prompt"]
+__all__ = [
+    "APOLOGY",
+    "FILLER",
+    "GIVE_UP",
+    "MACHINE",
+    "NOBODY_SPEAKS",
+    "SILENCE",
+    "SOMEBODY_CALLS",
+    "keys_pressed",
+    "system_prompt",
+]
 
 _FRAME = """\
 You are an automated assistant speaking with somebody on the telephone.
@@ -16,6 +26,7 @@ answer. If an answering machine picks up, leave one short message and call end_c
 _INBOUND = "The other side has called you. Greet them first, and find out what they need."
 
 NOBODY_SPEAKS = "The call was answered, and nobody has spoken yet. Say hello, and what the call is about."
+SOMEBODY_CALLS = "Somebody has called, and you have answered. Greet them in one short sentence."
 SILENCE = "The other side has been silent for a while. Ask in one short sentence whether they are still there."
 GIVE_UP = "The other side does not answer any more. Say goodbye in one short sentence."
 MACHINE = "The telephone company reports that an answering machine has picked up."

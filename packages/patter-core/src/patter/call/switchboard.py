@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ from patter.store.calls import MemoryCallStore
 
 __all__ = ["Service", "Switchboard"]
 
+_log = logging.getLogger("patter")
+
 _END_CALLS_S = 8.0
 _DOUBTFUL = 1000
 
@@ -34,12 +37,14 @@ class Service:
     """Who answers incoming calls.
 
     Args:
+        max_calls: more callers than this at once are turned away as busy.
         on_event: takes the progress events of every call.
         on_result: takes the envelope of every call.
     """
 
     agent: Agent
     max_duration_s: int = MAX_CALL_S
+    max_calls: int = 10
     on_event: EventSink | None = None
     on_result: Callable[[CallResult], None] | None = None
 
@@ -114,14 +119,15 @@ class Switchboard:
 
     def answer(self, incoming: IncomingCall) -> str:
         """Let the service take an incoming call; what the carrier is told. A repeated webhook is the same call."""
-        known = next((call for call in self._calls.values() if call.request.carrier_id == incoming.carrier_id), None)
-        if known is None and self.service is None:
-            return self._carrier.decline()
-        call = known or self._take(incoming, self.service)
+        callers = [call for call in self._calls.values() if call.request.inbound]
+        call = next((call for call in callers if call.request.carrier_id == incoming.carrier_id), None)
+        if call is None:
+            if self.service is None or len(callers) >= self.service.max_calls:
+                return self._carrier.decline()
+            call = self._take(incoming, self.service)
         return self._carrier.accept(media_url=self._addresses.media(), token=call.token, ref=call.request.ref)
 
-    def _take(self, incoming: IncomingCall, service: Service | None) -> Call:
-        assert service is not None
+    def _take(self, incoming: IncomingCall, service: Service) -> Call:
         agent = service.agent
         request = CallRequest(
             ref=uuid4().hex,
@@ -139,8 +145,12 @@ class Switchboard:
 
     async def _serve(self, call: Call, on_result: Callable[[CallResult], None] | None) -> None:
         result = await self._run(call)
-        if on_result is not None:
+        if on_result is None:
+            return
+        try:
             on_result(result)
+        except Exception as error:  # the boundary to the host's code
+            _log.warning("on_result raised %s; the phone goes on.", type(error).__name__)
 
     def hang_up(self, call_id: str | None) -> int:
         """Hang up the call of this id, or all; how many there were."""
@@ -149,13 +159,14 @@ class Switchboard:
             call.hang_up()
         return len(calls)
 
-    async def close(self) -> None:
-        """End every call and wait for its envelope."""
+    async def close(self, *, incoming_only: bool = False) -> None:
+        """End every call, or those that have come in, and wait for their envelopes."""
+        calls = [call for call in self._calls.values() if call.request.inbound or not incoming_only]
         with anyio.move_on_after(_END_CALLS_S):
-            for call in list(self._calls.values()):
+            for call in calls:
                 error = CallError(code="shutdown", message="The phone was stopped while the call went on.")
                 call.end(Ending(EndReason.SHUTDOWN, error))
-            for call in list(self._calls.values()):
+            for call in calls:
                 await call.over.wait()
 
     def report(self, ref: str, update: CallUpdate) -> None:

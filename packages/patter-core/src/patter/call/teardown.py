@@ -50,15 +50,17 @@ class Teardown:
         if self._is_done:
             return
         self._is_done = True
-        with anyio.move_on_after(self._timing.settle_s):
-            async with anyio.create_task_group() as tasks:
-                if line is not None:
-                    tasks.start_soon(line.close)  # first, so that nothing more is played than was written down
-                if conversation is not None:
-                    tasks.start_soon(_flush, conversation)
-                tasks.start_soon(self._hang_up)
-        if conversation is not None:
-            conversation.close(anyio.current_time())
+        try:
+            with anyio.move_on_after(self._timing.settle_s):
+                async with anyio.create_task_group() as tasks:
+                    if line is not None:
+                        tasks.start_soon(line.close)  # first, so that nothing more is played than was written down
+                    if conversation is not None:
+                        tasks.start_soon(_flush, conversation)
+                    tasks.start_soon(self._hang_up)
+        finally:
+            if conversation is not None:
+                conversation.close(anyio.current_time())
 
     async def ask_carrier(self) -> None:
         """Fetch how the call stands, where its callbacks did not say."""

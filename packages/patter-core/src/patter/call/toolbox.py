@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,12 +18,14 @@ from patter.voice.base import Message, ToolCall, ToolSpec
 
 __all__ = ["CallTools"]
 
+_NAME = "end_call"
+_REASONS = ["goal_reached", "goal_refused", "voicemail", "other"]
 _END_CALL = {
     "type": "object",
     "properties": {
         "reason": {
             "type": "string",
-            "enum": ["goal_reached", "goal_refused", "voicemail", "other"],
+            "enum": _REASONS,
             "description": "Why the call ends.",
         }
     },
@@ -75,6 +78,8 @@ class CallTools:
     def admit(self, call: ToolCall) -> ToolCall:
         """The call under an id of its own: some models number their calls anew in each answer."""
         self._admitted += 1
+        if call.name == _NAME:
+            call = _as_meant(call)
         if call.id not in self._ids:
             self._ids.add(call.id)
             return call
@@ -141,11 +146,20 @@ class CallTools:
             return {"status": "ending"}
 
         return Tool(
-            name="end_call",
+            name=_NAME,
             description="Hang up. Say goodbye in the same answer, before you call this.",
             parameters=_END_CALL,
             handler=end_call,
         )
+
+
+def _as_meant(call: ToolCall) -> ToolCall:
+    """The wish to hang up, without arguments that are none: refused, the goodbye would be said once more."""
+    try:
+        reason = json.loads(call.arguments)["reason"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        reason = None
+    return call if reason in _REASONS else replace(call, arguments="{}")
 
 
 class _Running:

@@ -118,6 +118,8 @@ class Reply(Turn):
     history: list[Message]
     tools: Toolbox
     on_clause: Callable[[str], None]
+    has_spoken: bool = False
+    """True once the mind has said something of its own."""
     patience: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     """What ends when the mind has said all."""
 
@@ -159,7 +161,7 @@ class Reply(Turn):
                 break
             await self.confirmed.wait()
             results = await self.tools.run(calls)
-            if self.tools.closing and self.said:
+            if self.tools.closing and self.has_spoken:
                 break  # the goodbye stands before the call of end_call
             messages.append(Message("assistant", text, tool_calls=tuple(calls)))
             messages += results
@@ -192,6 +194,7 @@ class Reply(Turn):
                         else:
                             text.append(delta)
                             for clause in clauses.feed(delta):
+                                self.has_spoken = True
                                 await self._say(clause, utterance)
                         limit.deadline = anyio.current_time() + limit_s
             if limit.cancelled_caught:
@@ -204,6 +207,7 @@ class Reply(Turn):
                 for usage in usages.values() or [_estimate(messages, text)]:
                     self.meter.used(usage)
         for clause in clauses.flush():
+            self.has_spoken = True
             await self._say(clause, utterance)
         return "".join(text), calls
 

@@ -9,7 +9,8 @@ The real SDKs, and Patter's own providers, are pointed at them by ``base_url``; 
         assert vendors.deepgram.connections[0].parameter("encoding") == "mulaw"
 
 Every emulator is an async context manager with ``base_url``, ``connections`` (chat models: ``requests``),
-``faults`` and knobs that may be changed while it runs. Minds are in `patter.testing.emulators.minds`. Voices speak, and ears hear, data tones, so every word is exact.
+``faults`` and knobs that may be changed while it runs. Minds are in `patter.testing.emulators.minds`.
+Voices speak, and ears hear, data tones, so every word is exact.
 """
 
 from __future__ import annotations

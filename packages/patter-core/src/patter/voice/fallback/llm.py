@@ -122,7 +122,7 @@ class _FallbackMind:
             return model
         async with self._opening:
             if index not in self._opened:
-                message = f"{model.model} did not open its session within {_OPEN_S:g} s."
+                message = f"{model.model} did not open its session within {_OPEN_S:g} s; check base_url."
                 late = ProviderError("llm", message, retryable=True)
                 session = await self._sessions.open(model.open(self._call), within_s=_OPEN_S, late=late)
                 self._opened[index] = session
@@ -169,7 +169,7 @@ class _FallbackMind:
                 for usage in request.settle(None):
                     await answer.send(usage)
         if patience.cancelled_caught:
-            message = f"{request.model} wrote nothing for {within_s:g} s."
+            message = f"{request.model} wrote nothing for {within_s:g} s; try again later."
             raise ProviderError("llm", message, retryable=True)
 
 

@@ -137,7 +137,7 @@ class _FallbackEars:
                 continue
             self._tried.add(index)
             provider = self._providers[index]
-            message = f"{provider.model} did not open its session within {self._open_s:g} s."
+            message = f"{provider.model} did not open its session within {self._open_s:g} s; check base_url."
             late = ProviderError("stt", message, retryable=True)
             try:
                 ears = await self._sessions.open(provider.open(), within_s=self._open_s, late=late)

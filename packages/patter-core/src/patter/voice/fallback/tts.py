@@ -132,7 +132,7 @@ class _FallbackVoice:
             if index in self._aside:
                 continue
             provider = self._providers[index]
-            message = f"{provider.model} did not open its session within {self._open_s:g} s."
+            message = f"{provider.model} did not open its session within {self._open_s:g} s; check base_url."
             late = ProviderError("tts", message, retryable=True)
             try:
                 voice = await self._sessions.open(provider.open(), within_s=self._open_s, late=late)
@@ -244,7 +244,7 @@ class _FallbackUtterance:
                 attempt.failure = attempt.failure or failure
         self._waits_for_audio = False
         if self._patience.cancelled_caught:
-            message = f"{self._voices.model} gave no audio within {self._first_audio_s:g} s."
+            message = f"{self._voices.model} gave no audio within {self._first_audio_s:g} s; try again later."
             return ProviderError("tts", message, retryable=True)
         return attempt.failure
 

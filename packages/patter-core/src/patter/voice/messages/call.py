@@ -47,7 +47,7 @@ class _Asking:
         except ProviderError:
             raise
         except Exception as error:  # the boundary to the host's code
-            text = f"The on_message handler raised {type(error).__name__}."
+            text = f"The on_message handler raised {type(error).__name__} {_place(error)}."
             raise ProviderError("llm", text, retryable=True) from None
 
     async def _say(self, value: Any, say: Say) -> bool:
@@ -115,3 +115,11 @@ def _is_async(handler: Handler) -> bool:
     return any(
         inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function) for function in (handler, called)
     )
+
+
+def _place(error: Exception) -> str:
+    """Where it was raised; no values, which may be what somebody has said."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f"in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -96,11 +96,12 @@ async def _read(response: httpx2.Response, say: Say) -> bool:
 
 async def _read_events(response: httpx2.Response, say: Say) -> bool:
     events, end_call = Events(), False
-    async for data in _bounded(response):
-        for event in events.feed(data):
-            if event == DONE:
-                return end_call
-            end_call = await _take(event, say) or end_call
+    async with aclosing(_bounded(response)) as body:
+        async for data in body:
+            for event in events.feed(data):
+                if event == DONE:
+                    return end_call
+                end_call = await _take(event, say) or end_call
     for event in events.feed(b"", last=True):
         if event != DONE:
             end_call = await _take(event, say) or end_call
@@ -114,7 +115,7 @@ async def _take(event: str, say: Say) -> bool:
     return end_call
 
 
-async def _bounded(response: httpx2.Response) -> AsyncIterator[bytes]:
+async def _bounded(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
     size = 0
     async for data in response.aiter_bytes():
         size += len(data)

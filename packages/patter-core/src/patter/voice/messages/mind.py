@@ -71,7 +71,7 @@ class MessageMind:
     speculative = False
     """An agent of its own remembers what it was asked, so it is asked only when the turn is certainly over."""
 
-    def __init__(self, on_message: OnMessage, *, timeout_s: float = 30.0) -> None:
+    def __init__(self, on_message: OnMessage, *, timeout_s: float = 8.0) -> None:
         kind, self._reach = _reach(on_message, timeout_s)
         self._kind = kind
         self._timeout_s = timeout_s
@@ -143,8 +143,8 @@ class _CallMind:
 
             end_call = await self._ask(message, say)
         if patience.cancelled_caught:
-            problem = f"The on_message agent answered nothing for {self._timeout_s:g} s."
-            raise ProviderError("llm", problem, retryable=True)
+            problem = f"The on_message agent answered nothing for {self._timeout_s:g} s"
+            raise ProviderError("llm", f"{problem}; let it answer sooner, or piece by piece.", retryable=True)
         if end_call:
             self._hung_up += 1
             await answer.send(ToolCall(f"end_call_{self._hung_up}", "end_call", '{"reason":"other"}'))
