@@ -180,11 +180,19 @@ async def ends(line):
 
 
 @pytest.mark.parametrize("error", [LineError("closed"), BrokenPipeError(), ConnectionResetError()])
-async def test_a_send_to_a_lost_socket_ends_the_line(error):
+async def test_a_send_to_a_lost_socket_ends_the_line(error, monkeypatch):
+    monkeypatch.setattr(twilio_line, "READ_OUT_S", 0.01)
     line = TwilioLine(socket := Script(ends=False), SID)
     socket.broken = error
     line.play(b"\xff")
     assert await ends(line) == GONE
+
+
+async def test_a_callee_who_hangs_up_while_the_agent_speaks_has_hung_up():
+    line = TwilioLine(socket := Script(STOP), SID)
+    socket.broken = LineError("closed")
+    line.play(b"\xff")
+    assert (await ends(line)).clean
 
 
 async def test_a_peer_that_does_not_read_ends_the_line(monkeypatch):

@@ -19,6 +19,9 @@ SEND_S = 2.0
 
 CLOSE_S = 1.0
 
+READ_OUT_S = 1.0
+"""A peer that takes nothing more may have said before that it hangs up; so long it may take to read that."""
+
 BACKLOG_CHARS = 1 << 20
 """Messages that wait to be sent: more than a minute of audio, which no pacing of ours produces."""
 
@@ -98,13 +101,24 @@ class TwilioLine:
                 continue
             text, _ = self._queue.popleft()
             self._backlog -= len(text)
+            lost = False
             with anyio.move_on_after(SEND_S) as limit:
                 try:
                     await self._socket.send(text)
                 except (LineError, OSError):
-                    self._end(Stopped(clean=False, reason="the socket is gone"))
-            if limit.cancelled_caught:
+                    lost = True
+            if lost:
+                await self._read_out()
+            elif limit.cancelled_caught:
                 self._end(Stopped(clean=False, reason="the carrier does not read"))
+
+    async def _read_out(self) -> None:
+        """Let the reader find out how the line has ended; a lost socket if it does not."""
+        with anyio.move_on_after(READ_OUT_S):
+            while self._stopped is None:
+                self._wake = anyio.Event()
+                await self._wake.wait()
+        self._end(Stopped(clean=False, reason="the socket is gone"))
 
     async def receive(self) -> LineEvent:
         """The next event. Malformed, foreign and repeated messages are skipped, up to a point."""
