@@ -52,19 +52,16 @@ async def calls(phone: Patter, agent: Agent, numbers: Iterable[int], *, apart_s:
     return results
 
 
-async def _main(number: str, greeting: str, endpointing_ms: int) -> None:
+async def _main(number: str, greeting: str) -> None:
     """One call as anybody would make it, with all defaults."""
-    agent = Agent(
-        stt=DeepgramSTT(endpointing_ms=endpointing_ms), llm=OpenAILLM(), tts=ElevenLabsTTS(), first_message=greeting
-    )
+    agent = Agent(stt=DeepgramSTT(), llm=OpenAILLM(), tts=ElevenLabsTTS(), first_message=greeting)
     async with Patter(Twilio(), port=int(os.environ["PORT"])) as phone:
         print((await phone.call(number, goal="Talk.", agent=agent)).status)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("--endpointing", type=int, default=300)
     parser.add_argument("number")
     parser.add_argument("greeting")
     options = parser.parse_args()
-    anyio.run(_main, options.number, options.greeting, options.endpointing)
+    anyio.run(_main, options.number, options.greeting)

@@ -73,8 +73,6 @@ def main() -> None:
         measure(there, [theirs, str(HERE / "similar_program.py")], turns)
         print(" Patter")
         measure(there, [sys.executable, "-m", "benchmarks.phone"], turns)
-        print(" Patter, endpointing_ms=100")
-        measure(there, [sys.executable, "-m", "benchmarks.phone", "--endpointing=100"], turns)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ FIRST_TOKEN_MS, FIRST_AUDIO_MS = 300, 150
 AT_ONCE = 4
 EARS: dict[str, dict[str, Any]] = {
     "nova-3": {},
-    "nova-3, endpointing_ms=100": {"endpointing_ms": 100},
+    "nova-3, endpointing_ms=300": {"endpointing_ms": 300},
     "flux-general-en": {"model": "flux-general-en"},
 }
 

@@ -64,8 +64,8 @@ AT_ONCE = 8
 """Calls go at the pace of life; where the processor is too busy for that, other things happen."""
 UNCERTAIN_WORDS = 2
 """What a carrier may play between the moment of a cut and the clear that reaches it, on a busy machine."""
-TEARDOWN_S = 2.0
-"""From the end of a call to its envelope, on a network that says its last word at once."""
+TEARDOWN_S = 3.0
+"""From the end of a call to its envelope: two seconds, and one for a machine that has other things to do."""
 
 GREETING = "Hello, this is an automated assistant."
 TIME = "Gladly, at what time?"
@@ -267,7 +267,7 @@ def check(row: Row, outcome: Outcome | Exception) -> None:
         assert _words(outcome.user) == _words(outcome.said)
     assert len(set(outcome.agent)) == len(outcome.agent)
     assert outcome.took_s < row.within_s
-    assert outcome.teardown_s < TEARDOWN_S, (outcome.teardown_s, outcome.took_s, result.call_id, details.carrier_status)
+    assert outcome.teardown_s < TEARDOWN_S, (outcome.teardown_s, details.carrier_status)
     assert (outcome.dials, outcome.left_on_the_line) == (1, 0)
     assert outcome.hang_ups <= 1
     # Before there is a media connection, nothing else ends the call.

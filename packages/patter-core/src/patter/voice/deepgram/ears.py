@@ -97,9 +97,11 @@ class DeepgramEars:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        self._out.close()
-        self._hearings.close()
-        return await self._owner.__aexit__(kind, error, trace)
+        try:
+            return await self._owner.__aexit__(kind, error, trace)
+        finally:
+            self._out.close()
+            self._hearings.close()
 
     # --- connections ---------------------------------------------------------------------------
 

@@ -27,7 +27,8 @@ class DeepgramSTT:
         model: such as ``nova-3`` or ``flux-general-en``.
         base_url: Deepgram's http(s) origin; or ``DEEPGRAM_BASE_URL``.
         language: such as ``en`` or ``multi``; for Flux a hint, which only its multilingual model knows.
-        endpointing_ms: Nova: silence after which a piece ends with `EndOfSpeech.PAUSE`.
+        endpointing_ms: Nova: silence after which a piece ends with `EndOfSpeech.PAUSE`. It is short, so that the
+            mind can begin; how long a pause has to be to end a turn is `Timing.end_of_turn_marked_s`.
         utterance_end_ms: Nova: the same on noisy lines, by the gap between words; at least 1000.
         keyterms: names and words to listen for.
         smart_format: Nova: write numbers, dates and the like as people do, which rewrites what was said.
@@ -48,7 +49,7 @@ class DeepgramSTT:
         model: str = "nova-3",
         base_url: str | None = None,
         language: str | None = None,
-        endpointing_ms: int = 300,
+        endpointing_ms: int = 100,
         utterance_end_ms: int = 1000,
         keyterms: Sequence[str] = (),
         smart_format: bool = False,
