@@ -30,6 +30,8 @@ from patter.local.dialogue import Listen, Say, Wait, scripted
 from patter.testing.emulators.faults import BlackHole, Drop, ErrorFrame, Fault, Refuse, Stall
 from patter.testing.emulators.vendors import Vendors
 
+pytestmark = pytest.mark.timeout(180)  # the first test waits for all the calls
+
 NO_CREDIT = ErrorFrame({"error": "quota_exceeded", "message": "no credit", "contextId": "u2"}, after_messages=9)
 
 

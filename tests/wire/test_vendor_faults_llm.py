@@ -52,6 +52,8 @@ from patter.testing.emulators.openai import INSUFFICIENT_QUOTA
 from patter.testing.emulators.vendors import Vendors
 from patter.voice.base import Message
 
+pytestmark = pytest.mark.timeout(180)  # the first test waits for all the calls
+
 SORRY = lines(3, ("agent", APOLOGY))
 SORRY_TO_WAIT = lines(3, ("agent", FILLER), ("agent", APOLOGY))
 ASKING_FOR_PATIENCE = (

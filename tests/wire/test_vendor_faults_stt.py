@@ -46,6 +46,8 @@ from patter.testing.emulators.faults import (
 )
 from patter.testing.emulators.vendors import Vendors
 
+pytestmark = pytest.mark.timeout(180)  # the first test waits for all the calls
+
 SEVEN = "I think we have a table at seven."
 
 HESITANT = scripted(

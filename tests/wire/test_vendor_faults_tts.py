@@ -43,6 +43,8 @@ from patter.testing.emulators.faults import (
 )
 from patter.testing.emulators.vendors import Vendors
 
+pytestmark = pytest.mark.timeout(180)  # the first test waits for all the calls
+
 PATIENT = scripted(Say("Hello?"), Wait(6.5), Listen(), Say(TIME), Listen(), Say(BOOKED), Wait(30))
 SPEECHLESS = scripted(Say("Hello?"), Wait(30))
 UNANSWERED = scripted(Say("Hello?"), Listen(), Say(TIME), Wait(1.5), Say(BOOKED), Wait(30))
@@ -182,10 +184,10 @@ ROWS = [
     mute("http: 402", always(Refuse(402)), *NO_CREDIT, tts=http, transcript=HELLO),
     mute("http: 404", always(Refuse(404)), *NO_VOICE, tts=http, transcript=HELLO),
     mute("http: 429", always(Refuse(429)), "too many at once", tts=http, transcript=HELLO),
-    mute("http: 500 in mid-call", first(None, Refuse(500)), *FAILED, tts=http, transcript=lines(3)),
+    mute("http: 500 in mid-call", first(None, every=Refuse(500)), *FAILED, tts=http, transcript=lines(3)),
     mute(
         "http: drops in mid-sentence",
-        first(None, Drop(after_messages=2)),
+        first(None, every=Drop(after_messages=2)),
         "check the network",
         tts=http,
         transcript=None,
@@ -194,7 +196,7 @@ ROWS = [
     mute("http: credit used up in mid-call", first(quota_characters=60), *NO_CREDIT, tts=http, transcript=lines(3)),
     mute(
         "http: stalls",
-        first(None, Stall(after_messages=2)),
+        first(None, every=Stall(after_messages=2)),
         "sent nothing for 4 s",
         "try again later",
         tts=http,
