@@ -13,7 +13,6 @@ from patter.testing.emulators.minds import Pause, says
 from patter.voice.anthropic import AnthropicLLM
 from patter.voice.base import Delta, Message, ToolCall, ToolSpec, Usage
 
-pytest.importorskip("anthropic")
 pytestmark = pytest.mark.anyio
 
 HISTORY = [Message("system", "Be brief."), Message("user", "Hello?")]

@@ -531,10 +531,9 @@ def test_what_is_malformed_is_said_at_once(options: dict[str, Any], says: str, m
 
 
 @pytest.mark.live
+@pytest.mark.skipif(not os.environ.get("ELEVENLABS_API_KEY"), reason="ELEVENLABS_API_KEY is not set")
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_the_real_service_speaks(transport: Literal["websocket", "http"]) -> None:
-    if not os.environ.get("ELEVENLABS_API_KEY"):
-        pytest.skip("needs ELEVENLABS_API_KEY")
     async with ElevenLabsTTS(transport=transport).open() as voice:
         speeches = await speak(voice, "Hello there.", "This is a test.")
     assert text_of(speeches) == "Hello there. This is a test."

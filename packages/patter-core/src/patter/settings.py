@@ -7,13 +7,14 @@ network; `benchmarks/` shows their effect.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from patter.errors import ConfigError
 
-__all__ = ["DEFAULT_CALL_S", "MAX_CALL_S", "MIN_CALL_S", "Timing", "require_env", "vendor_url"]
+__all__ = ["DEFAULT_CALL_S", "MAX_CALL_S", "MIN_CALL_S", "Timing", "is_loopback", "require_env", "vendor_url"]
 
 DEFAULT_CALL_S = 180
 """Length of a call if the host does not say otherwise, seconds from the dial."""
@@ -118,3 +119,12 @@ def vendor_url(base_url: str | None, *, variable: str, default: str) -> str:
             f"base_url ({variable}) must be an address such as {default}, without a query or credentials."
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def is_loopback(address: str) -> bool:
+    """True if an address of any scheme leads to this machine alone."""
+    host = urlsplit(address).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -391,3 +391,13 @@ def test_whatever_the_alignment_says_no_audio_is_lost_and_no_word_comes_twice(
     assert sum(len(speech.audio) for speech in speeches) == sum(sizes)
     said = " ".join(speech.text for speech in [*speeches, *pieces.rest()] if speech.text).split()
     assert said == text.split()[: len(said)]
+
+
+def test_the_sound_of_the_last_word_is_there_when_the_space_behind_it_is_named() -> None:
+    """Its last letter is named where its sound begins, and may go on in the next audio."""
+    pieces = Pieces()
+    pieces.say("one two 👍")
+    pieces.take(sound(60), timed("one two"))
+    assert not pieces.is_covered
+    pieces.take(sound(20), timed(" "))
+    assert pieces.is_covered

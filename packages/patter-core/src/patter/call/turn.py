@@ -204,7 +204,7 @@ class Reply(Turn):
         finally:
             # A stream that was stopped reports no usage, and is billed all the same.
             if accepted:
-                for usage in usages.values() or [_estimate(messages, text)]:
+                for usage in usages.values() or [Usage.estimate(messages, sum(map(len, text)))]:
                     self.meter.used(usage)
         for clause in clauses.flush():
             self.has_spoken = True
@@ -248,9 +248,3 @@ class _Begun:
             return await anext(self._rest)
         first, self._first = self._first, None
         return first
-
-
-def _estimate(messages: Sequence[Message], text: Sequence[str]) -> Usage:
-    """Tokens by the common rule of four characters each."""
-    asked = sum(len(message.content) for message in messages)
-    return Usage(asked // 4, sum(map(len, text)) // 4, estimated=True)

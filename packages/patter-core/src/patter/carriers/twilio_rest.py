@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import ssl
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import anyio.to_thread
 
 from patter.carriers.twilio_wire import describe_error
 from patter.errors import CarrierError, ConfigError
+from patter.settings import is_loopback
 
 __all__ = ["Answer", "FailedRequest", "TwilioRest", "read_origin"]
 
@@ -87,7 +87,7 @@ class TwilioRest:
         self._account_sid = account_sid
         self._auth_token = auth_token
         self._base_url = base_url
-        self._is_local = base_url is not None and _is_loopback(base_url)
+        self._is_local = base_url is not None and is_loopback(base_url)
         self._timeout_s = timeout_s
         self._threads = anyio.CapacityLimiter(THREADS)
 
@@ -227,11 +227,3 @@ def read_origin(address: str | None) -> str | None:
             "without a path, a query or credentials."
         )
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def _is_loopback(origin: str) -> bool:
-    host = urlsplit(origin).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -23,6 +23,7 @@ from patter.cli.checks import Check, State
 from patter.errors import ConfigError, LineError
 from patter.server.app import build_app
 from patter.server.listener import bind, serve
+from patter.settings import is_loopback
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
@@ -165,7 +166,7 @@ async def _media(visit: _Visit) -> Check:
     remedy = "let the proxy forward websockets (the Upgrade header)"
     try:
         socket = await client.connect(
-            address, open_timeout=_ANSWER_S, close_timeout=1.0, proxy=None if _is_loopback(address) else True
+            address, open_timeout=_ANSWER_S, close_timeout=1.0, proxy=None if is_loopback(address) else True
         )
         await socket.close()
     except errors.InvalidStatus as refused:
@@ -198,11 +199,7 @@ def _client(public: str) -> AsyncClient:
     import httpx2
 
     # A proxy of the environment does not reach this machine's loopback.
-    return httpx2.AsyncClient(timeout=_ANSWER_S, trust_env=not _is_loopback(public))
-
-
-def _is_loopback(address: str) -> bool:
-    return urlsplit(address).hostname in ("127.0.0.1", "localhost", "::1")
+    return httpx2.AsyncClient(timeout=_ANSWER_S, trust_env=not is_loopback(public))
 
 
 def _check(name: str, state: State, message: str, remedy: str = "", *, is_passing: bool = False) -> Check:

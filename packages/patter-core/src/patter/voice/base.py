@@ -8,7 +8,7 @@ Failures raise `patter.errors.ProviderError`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -108,6 +108,12 @@ class Usage:
     cached_tokens: int = 0
     estimated: bool = False
     model: str | None = None
+
+    @classmethod
+    def estimate(cls, messages: Iterable[Message], written_chars: int, *, model: str | None = None) -> Usage:
+        """The tokens of a request whose usage is not told, by the common rule of four characters each."""
+        asked_chars = sum(len(message.content) for message in messages)
+        return cls(asked_chars // 4, written_chars // 4, estimated=True, model=model)
 
 
 @dataclass(frozen=True, slots=True)

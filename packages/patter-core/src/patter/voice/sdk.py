@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from collections.abc import Mapping
 from functools import cache
@@ -10,10 +9,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
 
 from patter.errors import ConfigError
-from patter.settings import require_env
+from patter.settings import is_loopback, require_env
 
 __all__ = ["as_extras", "check_sdk", "http_client", "load_sdk", "ssl_context", "vendor_key"]
 
@@ -88,13 +86,5 @@ def http_client(sdk: Any, base_url: str) -> Any:
         keepalive_expiry=_KEEP_S,
     )
     # With a proxy in the environment, even a loopback address would go there; Anthropic's ignores trust_env.
-    direct = dict.fromkeys(("all://", "http://", "https://")) if _is_loopback(base_url) else {}
+    direct = dict.fromkeys(("all://", "http://", "https://")) if is_loopback(base_url) else {}
     return sdk.DefaultAsyncHttpxClient(verify=ssl_context(), limits=limits, mounts=direct)
-
-
-def _is_loopback(address: str) -> bool:
-    host = urlsplit(address).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

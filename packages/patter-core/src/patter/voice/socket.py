@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import anyio
 
 from patter.errors import ProviderError, Stage
+from patter.settings import is_loopback
 from patter.voice.refusal import refusal
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ async def connect(
             max_size=_MAX_MESSAGE_BYTES,
             compression=None,
             # With a proxy in the environment, even a loopback address would go there.
-            proxy=None if _is_loopback(address) else True,
+            proxy=None if is_loopback(address) else True,
         )
     except InvalidStatus as refused:
         response = refused.response
@@ -67,11 +66,3 @@ async def connect(
         with anyio.move_on_after(_CLOSE_S, shield=True):
             await connection.close()
         connection.transport.abort()
-
-
-def _is_loopback(address: str) -> bool:
-    host = urlsplit(address).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

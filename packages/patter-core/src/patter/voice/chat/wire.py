@@ -25,8 +25,8 @@ __all__ = [
 Finish = Literal["done", "length", "refused"]
 """Why a model has stopped: it was done, ran out of tokens, or would not go on."""
 
-LONGEST_CHARS = 64_000
-"""An answer that is longer is no answer: it is more than an hour of speech."""
+LONGEST_CHARS = 8_000
+"""An answer that is longer is no answer: it is some eight minutes of speech, and every character is billed."""
 
 _LONGEST_EVENT_BYTES = 4 * 1024 * 1024
 

@@ -251,10 +251,9 @@ class Pieces:
 
     @property
     def is_covered(self) -> bool:
-        """True if the alignment has named the last character that has a sound: the audio is all there."""
+        """True if the alignment has named what follows the last word with a sound: the audio is all there."""
         last = max((number for number, word in enumerate(self._words, 1) if is_speakable(word)), default=0)
-        named = self._filled >= len(self._words[last - 1]) if last and self._begun == last else self._begun > last
-        return self.is_aligned and named
+        return self.is_aligned and (self._begun > last or (self._begun == last and self._gap))
 
     @property
     def is_whole(self) -> bool:

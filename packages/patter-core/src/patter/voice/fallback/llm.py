@@ -196,6 +196,5 @@ class _Request:
         return [*owed, mine]
 
     def estimate(self) -> Usage:
-        """Tokens by the common rule of four characters each."""
-        asked = sum(len(message.content) for message in self.messages)
-        return Usage(asked // 4, self.written // 4, estimated=True, model=self.model)
+        """What this model has cost, if it does not tell."""
+        return Usage.estimate(self.messages, self.written, model=self.model)

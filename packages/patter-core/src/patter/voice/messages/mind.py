@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ import anyio
 import anyio.to_thread
 
 from patter.errors import ConfigError, ProviderError
+from patter.settings import is_loopback
 from patter.voice.answer import Answer
 from patter.voice.base import CallContext, ChatModel, Message, ToolCall, ToolSpec
 from patter.voice.messages.call import Handler, function
@@ -171,16 +171,9 @@ def _reach(on_message: OnMessage, timeout_s: float) -> tuple[str, Reach]:
         host = ""
     if not host or parts.fragment or re.search(r"[\s\x00-\x1f]", on_message):
         raise ConfigError(f"{_KINDS}. The text that was passed is no address.")
-    is_loopback = _is_loopback(host)
-    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback):
-        return "https", lambda call: posting(on_message, is_loopback=is_loopback, timeout_s=timeout_s)
-    if parts.scheme == "wss" or (parts.scheme == "ws" and is_loopback):
+    is_local = is_loopback(on_message)
+    if parts.scheme == "https" or (parts.scheme == "http" and is_local):
+        return "https", lambda call: posting(on_message, is_loopback=is_local, timeout_s=timeout_s)
+    if parts.scheme == "wss" or (parts.scheme == "ws" and is_local):
         return "wss", lambda call: AgentSocket(on_message, call)
     raise ConfigError(f"{_KINDS}. The address that was passed begins with {parts.scheme}://.")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
