@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -14,7 +15,7 @@ import anyio
 from patter import schema
 from patter.agent import Agent
 from patter.call.request import EventSink
-from patter.errors import ConfigError, InvalidArguments, PatterError, PhoneStopped
+from patter.errors import ConfigError, InvalidArguments, NotAllowed, PatterError, PhoneStopped
 from patter.phone import Patter
 from patter.policy.numbers import AllowedNumbers, check_allowed, read_allowed
 from patter.schema import CallArguments, check_arguments
@@ -23,9 +24,15 @@ from patter.settings import DEFAULT_CALL_S, MAX_CALL_S, MIN_CALL_S
 if TYPE_CHECKING:
     from patter.envelope import CallResult
 
-__all__ = ["HermesRegistry", "PatterTool"]
+__all__ = ["HermesRegistry", "PatterTool", "ToolAnswer"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_CODES: tuple[tuple[type[PatterError], str], ...] = (
+    (NotAllowed, "not_allowed"),
+    (InvalidArguments, "invalid_arguments"),
+    (ConfigError, "config_error"),
+    (PhoneStopped, "phone_stopped"),
+)
 _log = logging.getLogger("patter")
 
 
@@ -35,6 +42,27 @@ class HermesRegistry(Protocol):
     def register(
         self, *, name: str, toolset: str, schema: dict[str, Any], handler: Callable[..., Awaitable[str]]
     ) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswer:
+    """What the host's model reads of one use of the tool, and the envelope behind it.
+
+    Args:
+        text: the envelope as compact JSON; of an error, a sentence that names the field or the remedy.
+        result: the envelope; None if nothing was dialled.
+        code: None, or why nothing was dialled: ``invalid_arguments``, ``not_allowed``, ``config_error``,
+            ``phone_stopped`` or ``internal_error``.
+    """
+
+    text: str
+    result: CallResult | None = None
+    code: str | None = None
+
+    @property
+    def is_error(self) -> bool:
+        """True if nothing was dialled. A call that was busy or failed is a result."""
+        return self.result is None
 
 
 class PatterTool:
@@ -86,6 +114,23 @@ class PatterTool:
         self._slots = anyio.Semaphore(max_concurrent_calls)
         self._queued: set[anyio.CancelScope] = set()
         self._is_stopped = False
+
+    @classmethod
+    def of(cls, tool: PatterTool | None = None, **arguments: Any) -> PatterTool:
+        """The tool itself, or one made of `PatterTool`'s own arguments: what an adapter's constructor takes.
+
+        Raises:
+            ConfigError: both were given, or neither.
+        """
+        if tool is None:
+            if "phone" not in arguments:
+                raise ConfigError("Pass tool=PatterTool(...), or PatterTool's own arguments, phone=Patter(...) first.")
+            return cls(**arguments)
+        if not isinstance(tool, PatterTool):
+            raise ConfigError(f"tool must be a PatterTool, and {type(tool).__name__} is none.")
+        if arguments:
+            raise ConfigError(f"Pass {', '.join(sorted(arguments))} to PatterTool(...), not beside tool=.")
+        return tool
 
     # --- lifetime ------------------------------------------------------------------------------
 
@@ -151,6 +196,48 @@ class PatterTool:
         """`execute` for plain and threaded code; events arrive in this thread. An interrupt hangs up."""
         arguments = self.check(args, **kwargs)
         return self.phone.engine.run_sync(lambda sink: self._execute(arguments, sink, idempotency_key), on_event)
+
+    async def answer(
+        self,
+        args: Mapping[str, Any] | None = None,
+        /,
+        *,
+        on_event: EventSink | None = None,
+        tool_call_id: str | None = None,
+        scope: str = "",
+    ) -> ToolAnswer:
+        """`execute` for a framework: never raises, and says what the model reads. Cancelling hangs up.
+
+        Args:
+            tool_call_id: the host model's id of this use. The same use twice, with the same arguments,
+                gets the first one's envelope and nothing is dialled.
+            scope: what the id is unique in, such as a thread's id.
+        """
+        try:
+            key = self._key(args, tool_call_id, scope)
+            return _told(await self.execute(args, on_event=on_event, idempotency_key=key))
+        except Exception as error:  # the boundary to the host: its model reads this
+            return _refused(error)
+
+    def answer_sync(
+        self,
+        args: Mapping[str, Any] | None = None,
+        /,
+        *,
+        on_event: EventSink | None = None,
+        tool_call_id: str | None = None,
+        scope: str = "",
+    ) -> ToolAnswer:
+        """`answer` for plain and threaded code; events arrive in this thread. An interrupt hangs up."""
+        try:
+            key = self._key(args, tool_call_id, scope)
+            return _told(self.execute_sync(args, on_event=on_event, idempotency_key=key))
+        except Exception as error:  # the boundary to the host: its model reads this
+            return _refused(error)
+
+    def _key(self, args: Mapping[str, Any] | None, tool_call_id: str | None, scope: str) -> str | None:
+        """The idempotency key of a use: an id is not enough, for some models number their calls anew each time."""
+        return None if not tool_call_id else f"{scope}/{tool_call_id}/{self.check(args)!r}"
 
     def check(self, args: Mapping[str, Any] | None = None, /, **kwargs: Any) -> CallArguments:
         """The checked arguments of a call that may be placed; everything `execute` raises for, without dialling."""
@@ -236,16 +323,26 @@ class PatterTool:
         """
 
         async def handler(args: Mapping[str, Any] | None = None, **_: Any) -> str:
-            try:
-                return (await self.execute(args or {})).to_json()
-            except PatterError as error:
-                return json.dumps({"error": str(error)}, ensure_ascii=False)
-            except Exception as error:  # the boundary to the host: its model reads this
-                _log.warning("a phone call failed with %s", type(error).__name__)
-                return json.dumps({"error": "the phone call could not be placed"})
+            answer = await self.answer(args or {})
+            if answer.result is None:
+                return json.dumps({"error": answer.text}, ensure_ascii=False)
+            return answer.result.to_json()
 
         return handler
 
     def register_hermes(self, registry: HermesRegistry, toolset: str = "patter") -> None:
         """Enter the tool into a Hermes tool registry."""
         registry.register(name=self.name, toolset=toolset, schema=self.hermes_schema(), handler=self.hermes_handler())
+
+
+def _told(result: CallResult) -> ToolAnswer:
+    return ToolAnswer(result.to_llm(), result)
+
+
+def _refused(error: Exception) -> ToolAnswer:
+    """Patter's own errors name the field or the remedy; the text of others may hold anything, and is not told."""
+    if isinstance(error, PatterError):
+        code = next((code for kind, code in _CODES if isinstance(error, kind)), "internal_error")
+        return ToolAnswer(str(error), code=code)
+    _log.warning("a phone call failed with %s", type(error).__name__)
+    return ToolAnswer("The phone call could not be placed.", code="internal_error")
