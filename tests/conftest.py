@@ -1,11 +1,28 @@
 """What every test has: an asyncio loop by default, and a guard that keeps tests on this machine."""
 
+# ruff: noqa: E402 - the frameworks read their switches when they are imported
+
 from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from collections.abc import Iterator
 from typing import Any
+
+os.environ |= {
+    "ANONYMIZED_TELEMETRY": "False",
+    "CREWAI_DISABLE_TELEMETRY": "true",
+    "CREWAI_TESTING": "true",
+    "CREWAI_TRACING_ENABLED": "false",
+    "LANGCHAIN_TRACING_V2": "false",
+    "LANGSMITH_TRACING": "false",
+    "OPENAI_AGENTS_DISABLE_TRACING": "1",
+    "OTEL_SDK_DISABLED": "true",
+}
+# CrewAI writes below the home folder.
+_home = tempfile.TemporaryDirectory(prefix="patter-tests-")
+os.environ |= {"CREWAI_STORAGE_DIR": f"{_home.name}/crewai", "XDG_DATA_HOME": f"{_home.name}/data"}
 
 import pytest
 from hypothesis import settings
