@@ -1,5 +1,6 @@
 # `make help` lists the targets. Everything is written inside this folder, and no target needs sudo.
 #   PYTHON=python3.12   use this interpreter, in an environment of its own (.venv-3.12)
+#   SET=newest          other versions, in an environment of their own: a name of a file in constraints/
 #   ARGS="..."          is handed to the command of the target: make demo ARGS="--persona busy"
 
 SHELL := /bin/bash
@@ -24,12 +25,27 @@ PYTHON = $(shell for python in python3.13 python3.12 python3.11 python3; do \
     $$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 endif
 
-CORE := packages/patter-core
+# What the tests need, by set: the groups of pyproject.toml and the packages that they name.
+GROUPS := test
+PACKAGES := core langchain llamaindex crewai
+PINS := constraints.txt
+ifdef SET
+VENV := $(VENV)-$(SET)
+PINS := constraints/$(SET).txt
+GROUPS := newest
+PACKAGES := core langchain llamaindex
+ifneq ($(filter lowest-%,$(SET)),)
+GROUPS := core $(SET:lowest-%=%)
+PACKAGES := $(GROUPS)
+endif
+endif
+
+EDITABLE := $(foreach package,$(PACKAGES),--editable packages/patter-$(package))
 # Variables, because a comma in the text of a call would end its argument.
-DEMO := --editable '$(CORE)[cli,speech]'
-TEST := --editable $(CORE) --group core
-CHECK := --editable $(CORE) --group dev
-METADATA := pyproject.toml constraints.txt $(CORE)/pyproject.toml
+DEMO := --editable 'packages/patter-core[cli,speech]'
+TEST := $(EDITABLE) $(foreach group,$(GROUPS),--group $(group))
+CHECK := $(EDITABLE) --group dev
+METADATA := pyproject.toml $(PINS) $(wildcard packages/*/pyproject.toml)
 
 # $(call timed,command): runs the command, says how long the target took, keeps the exit code.
 timed = @code=0; $(1) || code=$$?; echo "make $@: $$(($$(date +%s) - $(START))) s" >&2; exit $$code
@@ -37,10 +53,10 @@ timed = @code=0; $(1) || code=$$?; echo "make $@: $$(($$(date +%s) - $(START))) 
 # $(call install,requirements): with uv where it installs, else with pip.
 define install
 @echo "make: installing into $(VENV)" >&2
-@$(VENV)/bin/uv pip install --quiet --python $(VENV) --constraints constraints.txt --build-constraints constraints.txt $(1) || { \
+@$(VENV)/bin/uv pip install --quiet --python $(VENV) --constraints $(PINS) --build-constraints constraints.txt $(1) || { \
     echo "make: uv could not install; trying pip" >&2; \
     $(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --upgrade pip && \
-    $(VENV)/bin/python -m pip install --quiet --constraint constraints.txt $(1); }
+    $(VENV)/bin/python -m pip install --quiet --constraint $(PINS) $(1); }
 @touch $@
 endef
 

@@ -14,6 +14,7 @@ from benchmarks.figures import conditions
 
 NAMES = (
     "import_cost",
+    "adapters",
     "virtual_call",
     "barge_in",
     "line_cost",

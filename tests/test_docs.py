@@ -20,10 +20,7 @@ from patter.testing.rehearsal import Rehearsal
 TOP = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
-EXCERPTS = (
-    "tool.openai_schema()",  # lines that show names, and use a tool from the block before
-    "result = await tool.execute(",
-)
+EXCERPTS = ("result = await tool.execute(",)  # names from the block before
 REAL_NAMES = ("Twilio()", "DeepgramSTT(", "OpenAILLM(", "AnthropicLLM(", "ElevenLabsTTS(")
 
 
@@ -43,7 +40,8 @@ BLOCKS = blocks()
 
 def start(code: str, rehearsal: Rehearsal) -> subprocess.Popen[str]:
     """Run a program as a reader would, without keys and without the speech programs."""
-    account = rehearsal.env if any(name in code for name in REAL_NAMES) else {}
+    is_offline = "Patter.local(" in code  # with real names, it takes them only where their keys are
+    account = rehearsal.env if any(name in code for name in REAL_NAMES) and not is_offline else {}
     environment = {"PATH": os.path.dirname(sys.executable), "HOME": os.environ.get("HOME", "/")} | account
     return subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment

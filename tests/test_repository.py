@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 
 TOP = Path(__file__).resolve().parent.parent
 PACKAGES = sorted(path.parent for path in TOP.glob("packages/*/pyproject.toml"))
+CONSTRAINTS = [TOP / "constraints.txt", *sorted(TOP.glob("constraints/*.txt"))]
 PIN = re.compile(r"(?P<name>[a-z0-9]+(-[a-z0-9]+)*)==[0-9][0-9a-z.+]*( ; (?P<marker>.+))?")
 
 TRACES = {
@@ -82,8 +83,9 @@ def test_every_package_is_typed_and_licensed(folder):
     assert (folder / "README.md").is_file()
 
 
-def test_constraints_are_names_versions_and_markers():
-    lines = (TOP / "constraints.txt").read_text().splitlines()
+@pytest.mark.parametrize("pins", CONSTRAINTS, ids=lambda path: path.stem)
+def test_constraints_are_names_versions_and_markers(pins):
+    lines = pins.read_text().splitlines()
     assert [line for line in lines if not line.startswith("#") and not PIN.fullmatch(line)] == []
 
 

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -149,3 +150,32 @@ def test_an_exception_reaches_the_caller_as_it_is(engine: Engine) -> None:
 
     with pytest.raises(LookupError, match="here"):
         engine.run_sync(job)
+
+
+@pytest.mark.parametrize("is_here", [False, True], ids=["on the host's loop", "on the engine's"])
+def test_a_job_is_waited_for_however_often_the_waiting_task_is_cancelled(is_here: bool) -> None:
+    engine = Engine.shared()
+    steps: list[str] = []
+
+    async def job(_: object) -> None:
+        try:
+            await asyncio.sleep(600)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await asyncio.sleep(0.1)
+            steps.append("settled")
+
+    async def main() -> None:
+        waiting = asyncio.ensure_future(engine.run(job))
+        for _ in range(5):
+            await asyncio.sleep(0.02)
+            waiting.cancel()
+        with suppress(asyncio.CancelledError):
+            await waiting
+        steps.append("told")
+
+    if is_here:
+        engine.run_sync(lambda _: main())
+    else:
+        asyncio.run(main())
+    assert steps == ["settled", "told"]

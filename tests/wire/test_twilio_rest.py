@@ -16,8 +16,9 @@ from starlette.datastructures import FormData
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from patter.carriers.base import CallUpdate, CarrierStatus, DialOrder
+from patter.carriers.base import CallUpdate, CarrierStatus, DialOrder, Room, TransferOrder
 from patter.carriers.twilio import Twilio
+from patter.carriers.twilio_transfer import hand_over_twiml, leg_twiml, room_twiml
 from patter.carriers.twilio_wire import connect_twiml, read_form
 from patter.errors import CarrierError
 from patter.server.listener import bind, serve
@@ -522,3 +523,71 @@ async def test_the_sdk_logs_nothing(caplog):
         await twilio.find(ORDER)
     said = " ".join(record.getMessage() for record in caplog.records if record.name.startswith(("twilio", "patter")))
     assert said == ""
+
+
+# --- transfers -----------------------------------------------------------------------------------
+
+TRANSFER = TransferOrder(to="+15551234777", mode="cold", from_number="+15550001234")
+ROOM = Room(name="n0nce", events_url="https://phone.example/twilio/leg/r1-1", announce="A guest.", digits="12")
+
+
+async def hand_over(twilio, call_id="CA1"):
+    await twilio.hand_over(call_id, TRANSFER, events_url=ROOM.events_url)
+
+
+async def move(twilio, call_id="CA1"):
+    await twilio.move(call_id, ROOM)
+
+
+async def test_a_second_leg_is_dialled_without_a_media_stream(scripted):
+    twilio, api = scripted(created("CA2"))
+    leg = replace(ORDER, status_url=ROOM.events_url, machine_url=ROOM.events_url, detect_machine=False, room=ROOM)
+    assert await twilio.dial(leg) == "CA2"
+    ((_, form, _),) = api.posts
+    assert form.first("Twiml") == leg_twiml(ROOM)
+    assert "Stream" not in form.first("Twiml")
+    assert (form.first("SendDigits"), form.first("StatusCallback")) == ("12", ROOM.events_url)
+    assert "MachineDetection" not in form
+
+
+@pytest.mark.parametrize(
+    ("ask", "twiml"), [(hand_over, hand_over_twiml(TRANSFER, ROOM.events_url)), (move, room_twiml(ROOM))]
+)
+async def test_a_transfer_replaces_the_twiml_of_the_live_call(scripted, ask, twiml):
+    twilio, api = scripted(JSONResponse({"sid": "CA1", "status": "in-progress"}))
+    await ask(twilio)
+    ((sid, form, _),) = api.posts
+    assert (sid, form.first("Twiml")) == ("CA1", twiml)
+    assert int(form.first("TimeLimit")) > TRANSFER.talk_limit_s
+
+
+@pytest.mark.parametrize("ask", [hand_over, move])
+@pytest.mark.parametrize(
+    ("answer", "doubtful"),
+    [(error(400, 21220), False), (error(404, 20404), False), (error(429, 20429), False), (error(503, 20500), True)],
+)
+async def test_a_transfer_is_asked_for_once(scripted, ask, answer, doubtful):
+    twilio, api = scripted(answer)
+    with pytest.raises(CarrierError) as caught:
+        await ask(twilio)
+    assert caught.value.doubtful is doubtful
+    assert len(api.posts) == 1
+    assert "+1555" not in str(caught.value)
+
+
+@pytest.mark.parametrize("ask", [hand_over, move])
+async def test_a_transfer_without_an_answer_is_in_doubt(ask):
+    with anyio.fail_after(20):
+        async with serving(anyio.sleep_forever, timeout_s=0.2) as (twilio, api):
+            with pytest.raises(CarrierError) as caught:
+                await ask(twilio)
+    assert caught.value.doubtful
+    assert len(api.posts) == 1
+
+
+@pytest.mark.parametrize("ask", [hand_over, move])
+async def test_an_id_that_leads_elsewhere_is_not_asked_for(scripted, ask):
+    twilio, api = scripted(error(500, 0))
+    with pytest.raises(CarrierError, match="no id"):
+        await ask(twilio, "../Accounts")
+    assert api.posts == []

@@ -57,8 +57,8 @@ def test_tones_rise_and_fall_softly() -> None:
         ("ß", {}, "is not a key"),
         ("1", {"on_ms": 30}, "at least 40 ms"),
         ("1", {"gap_ms": 0}, "at least 40 ms"),
-        ("1", {"volume": 0}, "above 0 and at most 1"),
-        ("1", {"volume": 1.5}, "above 0 and at most 1"),
+        ("1", {"volume": -0.1}, "a number from 0 to 1"),
+        ("1", {"volume": 1.5}, "a number from 0 to 1"),
     ],
 )
 def test_bad_input_is_refused(digits: str, options: dict[str, float], message: str) -> None:
@@ -91,7 +91,7 @@ def test_keys_have_the_standards_frequencies(key: str, row_hz: int, column_hz: i
     linear = struct.unpack("<160h", mulaw.decode(tone))
     for hz in (row_hz, column_hz):
         there = abs(sum(sample * cmath.exp(-2j * math.pi * hz * at / 8000) for at, sample in enumerate(linear)))
-        assert there == pytest.approx(160 * 32767 / 4, rel=0.08)
+        assert there == pytest.approx(160 * 0.9 * 32767 / 4, rel=0.08)
 
 
 @pytest.mark.parametrize("peaks", [(9000, 0), (0, 9000), (9000, 2000), (2000, 9000)])

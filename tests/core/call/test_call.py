@@ -7,6 +7,7 @@ import pytest
 
 from patter.agent import Agent
 from patter.call.call import Call
+from patter.call.gear import PhoneGear
 from patter.call.prices import Prices
 from patter.carriers.addresses import Addresses
 from patter.envelope import Ending, EndReason
@@ -513,6 +514,7 @@ async def test_a_call_that_ends_while_it_waits_for_its_turn_to_dial_does_not_dia
         addresses=Addresses("https://patter.test", "local"),
         prices=Prices(),
         dial_lock=lock,
+        gear=PhoneGear(),
     )
     async with lock, anyio.create_task_group() as tasks:
         tasks.start_soon(made.carrier.run, call)
@@ -533,6 +535,7 @@ async def test_a_host_that_cancels_while_its_call_waits_to_dial():
         addresses=Addresses("https://patter.test", "local"),
         prices=Prices(),
         dial_lock=lock,
+        gear=PhoneGear(),
     )
     async with lock:
         with anyio.move_on_after(1.0):

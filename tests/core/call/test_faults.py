@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from patter.agent import Agent
+from patter.call.gear import PhoneGear, call_gear
 from patter.call.toolbox import CallTools
 from patter.call.transcript import Transcript
 from patter.carriers.base import CallUpdate, CarrierStatus
@@ -147,11 +148,14 @@ async def test_facts_that_come_late_or_twice_change_nothing():
 @pytest.mark.parametrize("keeps_floor", [True, False])
 async def test_a_turn_that_has_lost_the_floor_cannot_end_the_call(keeps_floor):
     """The callee takes the floor while the tool that ends the call is on its way."""
-    tools = CallTools([], transcript=Transcript(), timeout_s=1, context=dict, emit=lambda *_, **__: None)
+    call = ScriptedCarrier().call(Agent(stt=Callee().ears(Callee().line()), llm=ScriptedMind([]), tts=ScriptedVoice()))
+    transcript = Transcript()
+    gear = call_gear(call.request, PhoneGear(), transcript, anyio.sleep)
+    tools = CallTools([], gear=gear, transcript=transcript, timeout_s=1, context=dict, emit=lambda *_, **__: None)
     async with anyio.create_task_group() as tasks:
         tools.open(tasks, on_closing=lambda: keeps_floor)
         (answer,) = await tools.run([ToolCall("t1", "end_call", "{}")])
-    assert tools.closing is keeps_floor
+    assert tools.leaving is keeps_floor
     assert json.loads(answer.content)["status"] == ("ending" if keeps_floor else "not ended")
 
 

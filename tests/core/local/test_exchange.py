@@ -253,6 +253,9 @@ async def test_a_transfer_stops_the_stream_and_dials(make_rig: Any) -> None:
             session = await rig.session()
             assert (await rig.update(call, Twiml=dial)).status_code == 200
             await session.next("stop")
+            target = await rig.exchange.nth_call(2)
+            await target.answered.wait()
+            target.end("callee")
             await rig.callback("completed")
         assert call.record.transferred_to == ["+15550100777"]
         assert [form["DialCallStatus"] for form in rig.callbacks if "DialCallStatus" in form] == ["completed"]

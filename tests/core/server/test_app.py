@@ -111,7 +111,9 @@ def sign(url, form=None, token=TOKEN):
 FORM = {"CallSid": "CA1", "CallStatus": "ringing"}
 
 
-@pytest.mark.parametrize("path", ["/twilio/status/r1", "/twilio/machine/r1", "/twilio/status/r1?a=b%20c&d"])
+@pytest.mark.parametrize(
+    "path", ["/twilio/status/r1", "/twilio/machine/r1", "/twilio/leg/r1", "/twilio/status/r1?a=b%20c&d"]
+)
 async def test_a_signed_callback_is_reported(path):
     phone = Phone()
     async with serving(phone) as server:
@@ -137,6 +139,8 @@ async def test_the_address_is_signed_as_it_was_sent():
         ("/twilio/status/r1", sign(f"{PUBLIC}/twilio/status/r1", FORM, "other"), {}),
         ("/twilio/status/r2", sign(f"{PUBLIC}/twilio/status/r1", FORM), {}),
         ("/twilio/machine/r1", sign(f"{PUBLIC}/twilio/status/r1", FORM), {}),
+        ("/twilio/leg/r1-1", sign(f"{PUBLIC}/twilio/status/r1", FORM), {}),
+        ("/twilio/leg/r1-1", None, {}),
         ("/twilio/status/r1?x=1", sign(f"{PUBLIC}/twilio/status/r1", FORM), {}),
         (
             "/twilio/status/r1",

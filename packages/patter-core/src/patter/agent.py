@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from patter.errors import ConfigError
 from patter.settings import Timing
-from patter.tools.model import Tool
 from patter.voice.base import ChatModel, SpeechToText, TextToSpeech
+
+if TYPE_CHECKING:
+    from patter.store.knowledge import Retriever
+    from patter.tools.model import Tool
 
 __all__ = ["Agent"]
 
@@ -26,7 +29,12 @@ class Agent:
         first_message: the first thing it says, if a call brings none.
         voicemail_message: what it says to an answering machine, after the beep, before it hangs up. Without
             it, the mind is told of the machine and finds its own words.
-        tools: what it may use during the call. ``end_call`` is always there.
+        tools: what it may use during the call, in any shape that `patter.Tool.from_any` takes; afterwards they are
+            `patter.Tool` objects. ``end_call`` is always there.
+        variables: values that templates such as ``{{name}}`` in tools may use.
+        secrets: values for the requests of tools, by names in capital letters; no mind ever sees them.
+        webhook_secret: signs the requests of webhook tools.
+        knowledge: where tools of the type ``knowledge_base`` search.
         timing: when to speak, wait and give up.
     """
 
@@ -36,7 +44,11 @@ class Agent:
     system_prompt: str | None = None
     first_message: str | None = None
     voicemail_message: str | None = None
-    tools: Sequence[Tool] = ()
+    tools: Sequence[Any] = ()
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    webhook_secret: str | None = field(default=None, repr=False)
+    knowledge: Retriever | None = None
     timing: Timing = field(default_factory=Timing)
 
     def __post_init__(self) -> None:
@@ -46,13 +58,8 @@ class Agent:
                 raise ConfigError(f"agent[{name!r}] is no provider: it has no method {method}().")
             if not isinstance(getattr(provider, "model", None), str):
                 raise ConfigError(f"agent[{name!r}] is no provider: it has no model, such as 'vendor/name'.")
-        names = ["end_call"]
-        for tool in self.tools:
-            if not isinstance(tool, Tool):
-                raise ConfigError(f"agent tools must be patter.Tool(...), and {type(tool).__name__} is none.")
-            if tool.name in names:
-                raise ConfigError(f"agent has two tools named {tool.name!r} (end_call is always there).")
-            names.append(tool.name)
+        if self.tools:
+            object.__setattr__(self, "tools", _read_tools(self.tools))
 
     @classmethod
     def of(cls, agent: Agent | Mapping[str, Any]) -> Agent:
@@ -120,3 +127,24 @@ class Agent:
         for provider in (self.stt, self.llm, self.tts):
             if callable(start := getattr(provider, "start", None)):
                 await start()
+
+
+def _read_tools(given: Sequence[Any]) -> tuple[Tool, ...]:
+    from patter.tools.exporters import names_by_export
+    from patter.tools.model import Tool
+
+    if isinstance(given, str | Mapping) or not isinstance(given, Sequence):
+        raise ConfigError("agent tools must be a list.")
+    tools: list[Tool] = []
+    names: set[str] = set()
+    for place, one in enumerate(given):
+        try:
+            tool = Tool.from_any(one)
+        except ConfigError as error:
+            raise ConfigError(f"agent tools[{place}]: {error}") from None
+        if tool.name in names or (tool.name == "end_call" and tool.tool_type != "end_call"):
+            raise ConfigError(f"agent has two tools named {tool.name!r} (end_call is always there).")
+        names.add(tool.name)
+        tools.append(tool)
+    names_by_export(tool.name for tool in tools)
+    return tuple(tools)

@@ -24,6 +24,7 @@ from anyio.from_thread import BlockingPortal
 
 from patter.call.request import Event, EventSink
 from patter.errors import PhoneStopped
+from patter.tools.handlers import handler_loop, shared_loop
 
 __all__ = ["Engine", "HostedEngine", "Job"]
 
@@ -76,19 +77,19 @@ class Engine:
         sink: EventSink | None = None
         if deliver is not None:
             sink = _loop_sink(loop, deliver)
-        work, over = self._submit(job, sink)
+        work, over = self._submit(job, sink, lambda: loop)
         try:
             return await asyncio.wrap_future(work)
         except asyncio.CancelledError:
             work.cancel()
-            with anyio.CancelScope(shield=True), anyio.move_on_after(_SETTLE_S):
-                await asyncio.wrap_future(over)
+            await _settle(over)
             raise
 
     async def _run_here(self, job: Job[T], on_event: EventSink | None) -> T:
         """Do the job in a task of the engine's own: a native ``task.cancel()`` of the caller knows no shields."""
-        scope, over = anyio.CancelScope(), anyio.Event()
+        scope = anyio.CancelScope()
         outcome: Future[T] = Future()
+        over: Future[None] = Future()
 
         async def work() -> None:
             try:
@@ -97,15 +98,14 @@ class Engine:
             except Exception as error:
                 outcome.set_exception(error)
             finally:
-                over.set()
+                over.set_result(None)
 
         self.tasks.start_soon(work)
         try:
-            await over.wait()
+            await asyncio.shield(asyncio.wrap_future(over))
         except BaseException:
             scope.cancel()
-            with anyio.CancelScope(shield=True), anyio.move_on_after(_SETTLE_S):
-                await over.wait()
+            await _settle(over)
             raise
         if not outcome.done():
             raise PhoneStopped("The event loop of this phone was shut down.")
@@ -123,7 +123,7 @@ class Engine:
         if self.is_here:
             raise RuntimeError("A blocking call on Patter's own event loop would wait for itself. Use the async form.")
         events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        work, over = self._submit(job, events.put)
+        work, over = self._submit(job, events.put, shared_loop)
         work.add_done_callback(lambda _: events.put(None))
         deliver = _quiet(on_event) or _ignore
         try:
@@ -141,7 +141,10 @@ class Engine:
         """Call a plain function on the engine's loop, from any thread."""
         return fn() if self.is_here else self._portal.call(fn)
 
-    def _submit(self, job: Job[T], sink: EventSink | None) -> tuple[Future[T], Future[None]]:
+    def _submit(
+        self, job: Job[T], sink: EventSink | None, handlers: Callable[[], asyncio.AbstractEventLoop]
+    ) -> tuple[Future[T], Future[None]]:
+        """Start the job; ``handlers`` finds the loop on which the host's coroutines run in the meantime."""
         over: Future[None] = Future()
 
         async def work() -> T:
@@ -150,7 +153,11 @@ class Engine:
             finally:
                 over.set_result(None)
 
-        return self._portal.start_task_soon(work), over
+        token = handler_loop.set(handlers)
+        try:
+            return self._portal.start_task_soon(work), over
+        finally:
+            handler_loop.reset(token)
 
 
 class HostedEngine:
@@ -184,6 +191,15 @@ def _start_thread() -> Engine:
         target=anyio.run, args=(main,), kwargs={"backend_options": options}, name="patter", daemon=True
     ).start()
     return started.result()
+
+
+async def _settle(over: Future[None]) -> None:
+    """Wait until a cancelled job has cleaned up, however often the waiting task is cancelled in the meantime."""
+    loop = asyncio.get_running_loop()
+    last = loop.time() + _SETTLE_S
+    while not over.done() and loop.time() < last:
+        with suppress(asyncio.CancelledError), anyio.CancelScope(shield=True), anyio.move_on_at(last):
+            await asyncio.shield(asyncio.wrap_future(over))
 
 
 def _loop_sink(loop: asyncio.AbstractEventLoop, deliver: EventSink) -> EventSink:

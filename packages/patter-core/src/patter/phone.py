@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib import import_module
 from inspect import iscoroutinefunction
 from types import TracebackType
@@ -20,6 +20,7 @@ from patter.policy.numbers import check_number
 from patter.schema import CallArguments, check_arguments
 from patter.service import PhoneService
 from patter.settings import DEFAULT_CALL_S, MAX_CALL_S, MIN_CALL_S, require_env
+from patter.tools import define
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -44,6 +45,8 @@ class Patter:
             accepted for loopback addresses only.
         host, port: where the server listens. 0 takes any free port.
         pricing: unit prices that replace the built-in table, see `patter.call.prices.Prices`.
+        allow_hosts: hosts with their ports, such as ``localhost:9000``, that the requests of in-call tools may reach
+            though they are not public; for development.
 
     Raises:
         ConfigError: something is missing or malformed; the message names it and the remedy.
@@ -58,6 +61,7 @@ class Patter:
         host: str = "127.0.0.1",
         port: int = 8000,
         pricing: Mapping[str, float] | None = None,
+        allow_hosts: Collection[str] = (),
         _network: LocalNetwork | None = None,
     ) -> None:
         _check_port(port)
@@ -72,7 +76,13 @@ class Patter:
         self.network = _network
         self._webhook = None if webhook_url is None else public_url(webhook_url)
         self._service = PhoneService(
-            carrier, _network, webhook=self._webhook, host=host, port=port, prices=Prices(pricing)
+            carrier,
+            _network,
+            webhook=self._webhook,
+            host=host,
+            port=port,
+            prices=Prices(pricing),
+            allow_hosts=allow_hosts,
         )
         self._engine: Engine | None = None
         self._hosted: HostedEngine | None = None
@@ -86,6 +96,7 @@ class Patter:
         host: str = "127.0.0.1",
         port: int = 0,
         webhook_url: str | None = None,
+        allow_hosts: Collection[str] = (),
         **options: Any,
     ) -> Patter:
         """A phone on the local network: a whole telephone network on this machine, no keys, no cost.
@@ -94,7 +105,7 @@ class Patter:
             persona: who answers: salon, doctor, busy, no-answer, failed, declined, voicemail, ivr, rude, silent,
                 or a persona of your own.
             voice: "speech" (flite and pocketsphinx), "tones" (text as data tones), or "auto".
-            host, port, webhook_url: as for `Patter`; by default any free port of this machine.
+            host, port, webhook_url, allow_hosts: as for `Patter`; by default any free port of this machine.
             options: further arguments of `patter.local.network.LocalNetwork`.
 
         Raises:
@@ -103,7 +114,11 @@ class Patter:
         from patter.local.network import LocalNetwork
 
         network = LocalNetwork(persona, voice=voice, **options)
-        return cls(None, network.phone_number, webhook_url, host=host, port=port, _network=network)
+        return cls(
+            None, network.phone_number, webhook_url, host=host, port=port, allow_hosts=allow_hosts, _network=network
+        )
+
+    tool = staticmethod(define.tool)
 
     # --- lifetime ------------------------------------------------------------------------------
 
@@ -118,6 +133,11 @@ class Patter:
                 )
             return self._engine
         return Engine.shared()
+
+    @property
+    def is_hosted(self) -> bool:
+        """True after `asgi`: the phone lives on the loop of the host's own server."""
+        return self._service.app is not None
 
     @property
     def is_running(self) -> bool:

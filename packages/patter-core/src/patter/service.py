@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Collection
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ class PhoneService:
         carrier: who places the calls, or None on the local network.
         network: the local network, or None.
         webhook: where the carrier reaches us, or None for this machine alone.
-        app: the host's own ASGI app, if the phone is mounted in it.
+        allow_hosts: hosts with their ports that requests of tools may reach though they are not public.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class PhoneService:
         host: str,
         port: int,
         prices: Prices,
+        allow_hosts: Collection[str] = (),
     ) -> None:
         self.board: Switchboard | None = None
         """The live calls, while the service runs."""
@@ -58,6 +60,7 @@ class PhoneService:
         self._webhook = webhook
         self._host = host
         self._prices = prices
+        self._allow_hosts = allow_hosts
         self._store = MemoryCallStore()
         self._starting = anyio.Lock()
         self._stopping = anyio.Event()
@@ -145,7 +148,12 @@ class PhoneService:
             sock = listener.bind(self._host, self.port)
             address = address or f"http://127.0.0.1:{sock.getsockname()[1]}"
         board: Switchboard = board_room.Switchboard(
-            carrier, address or "", store=self._store, prices=self._prices, tasks=tasks
+            carrier,
+            address or "",
+            store=self._store,
+            prices=self._prices,
+            tasks=tasks,
+            allow_hosts=self._allow_hosts,
         )
         if self._network is not None:
             self._network.voice_url = board.voice_url

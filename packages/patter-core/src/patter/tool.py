@@ -64,6 +64,9 @@ class ToolAnswer:
         """True if nothing was dialled. A call that was busy or failed is a result."""
         return self.result is None
 
+    def __str__(self) -> str:
+        return self.text
+
 
 class PatterTool:
     """Wraps one phone as exactly one tool.
@@ -199,7 +202,7 @@ class PatterTool:
 
     async def answer(
         self,
-        args: Mapping[str, Any] | None = None,
+        args: Mapping[str, Any] | str | None = None,
         /,
         *,
         on_event: EventSink | None = None,
@@ -209,11 +212,13 @@ class PatterTool:
         """`execute` for a framework: never raises, and says what the model reads. Cancelling hangs up.
 
         Args:
+            args: as for `execute`, or JSON text as a model writes it.
             tool_call_id: the host model's id of this use. The same use twice, with the same arguments,
                 gets the first one's envelope and nothing is dialled.
             scope: what the id is unique in, such as a thread's id.
         """
         try:
+            args = _read(args)
             key = self._key(args, tool_call_id, scope)
             return _told(await self.execute(args, on_event=on_event, idempotency_key=key))
         except Exception as error:  # the boundary to the host: its model reads this
@@ -221,7 +226,7 @@ class PatterTool:
 
     def answer_sync(
         self,
-        args: Mapping[str, Any] | None = None,
+        args: Mapping[str, Any] | str | None = None,
         /,
         *,
         on_event: EventSink | None = None,
@@ -230,6 +235,7 @@ class PatterTool:
     ) -> ToolAnswer:
         """`answer` for plain and threaded code; events arrive in this thread. An interrupt hangs up."""
         try:
+            args = _read(args)
             key = self._key(args, tool_call_id, scope)
             return _told(self.execute_sync(args, on_event=on_event, idempotency_key=key))
         except Exception as error:  # the boundary to the host: its model reads this
@@ -333,6 +339,50 @@ class PatterTool:
     def register_hermes(self, registry: HermesRegistry, toolset: str = "patter") -> None:
         """Enter the tool into a Hermes tool registry."""
         registry.register(name=self.name, toolset=toolset, schema=self.hermes_schema(), handler=self.hermes_handler())
+
+    # --- other frameworks ----------------------------------------------------------------------
+
+    def to_mcp(self, server: Any = None) -> Any:
+        """The tool on an MCP server: the one given (``FastMCP`` of mcp 1.x, ``MCPServer`` of 2.x), or a new one.
+
+        Cancelling and disconnecting hang up; progress is reported to clients that ask for it.
+
+        Raises:
+            ConfigError: the package mcp is missing, or the server cannot take the tool.
+        """
+        from patter.exports.mcp import to_mcp
+
+        return to_mcp(self, server)
+
+    def to_openai_agents(self, *, needs_approval: bool = False, on_event: EventSink | None = None) -> Any:
+        """The tool as an ``agents.FunctionTool``; its outputs in the run's items are `ToolAnswer`.
+
+        Raises:
+            ConfigError: the package openai-agents is missing.
+        """
+        from patter.exports.openai_agents import to_openai_agents
+
+        return to_openai_agents(self, needs_approval=needs_approval, on_event=on_event)
+
+    def to_pydantic_ai(self, *, requires_approval: bool = False, on_event: EventSink | None = None) -> Any:
+        """The tool as a ``pydantic_ai.Tool``; the envelope is the ``metadata`` of its returns.
+
+        Raises:
+            ConfigError: the package pydantic-ai-slim is missing.
+        """
+        from patter.exports.pydantic_ai import to_pydantic_ai
+
+        return to_pydantic_ai(self, requires_approval=requires_approval, on_event=on_event)
+
+
+def _read(args: Mapping[str, Any] | str | None) -> Mapping[str, Any] | None:
+    if not isinstance(args, str):
+        return args
+    try:
+        arguments: Mapping[str, Any] | None = json.loads(args) if args.strip() else None
+    except ValueError:
+        raise InvalidArguments("arguments", "they are no JSON", 'Pass {"to": "+15551234567", "goal": "..."}.') from None
+    return arguments
 
 
 def _told(result: CallResult) -> ToolAnswer:

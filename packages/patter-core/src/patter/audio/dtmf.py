@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from functools import lru_cache
 
 from patter.audio import mulaw
 
@@ -22,6 +23,7 @@ _PAIR_HZ = {
 }
 
 _RAMP_MS = 5
+_HEADROOM = 0.9
 _AUDIBLE = 0.005
 _SHARE = 0.8
 _TWIST = 10.0
@@ -34,7 +36,7 @@ def tones(digits: str, *, on_ms: int = 120, gap_ms: int = 80, volume: float = 0.
         digits: the keys, such as ``"1w42#"``; a ``w`` is a pause of 500 ms.
         on_ms: length of a tone, at least 40 (the shortest that a receiver must accept).
         gap_ms: silence after each tone, at least 40.
-        volume: peak of the sum of both tones, above 0 and at most 1, where 1 is full scale.
+        volume: 0 to 1; the sum of both tones peaks at this part of nine tenths of full scale.
 
     Raises:
         ValueError: an argument is not of this kind; the message says what is accepted.
@@ -43,11 +45,12 @@ def tones(digits: str, *, on_ms: int = 120, gap_ms: int = 80, volume: float = 0.
         raise ValueError(f"no digits to send; accepted are {ACCEPTED}")
     if on_ms < 40 or gap_ms < 40:
         raise ValueError(f"a tone and its gap take at least 40 ms each, not {on_ms} and {gap_ms}")
-    if not 0 < volume <= 1:
-        raise ValueError(f"volume is above 0 and at most 1, not {volume}")
+    if not 0 <= volume <= 1:
+        raise ValueError(f"volume is a number from 0 to 1, not {volume}")
     return b"".join([_key(digit, on_ms, volume) + _rest(digit, gap_ms) for digit in digits])
 
 
+@lru_cache(maxsize=64)
 def _key(digit: str, on_ms: int, volume: float) -> bytes:
     if digit == "w":
         return b""
@@ -57,12 +60,14 @@ def _key(digit: str, on_ms: int, volume: float) -> bytes:
         raise ValueError(f"{digit!r} is not a key; accepted are {ACCEPTED}") from None
     low, high = (2 * math.pi * hz / mulaw.SAMPLE_RATE_HZ for hz in pair)
     size, ramp = on_ms * mulaw.BYTES_PER_MS, _RAMP_MS * mulaw.BYTES_PER_MS
-    peak = volume * 32767 / 2
-    samples = (
-        round(peak * min(1.0, at / ramp, (size - at) / ramp) * (math.sin(low * at) + math.sin(high * at)))
-        for at in range(size)
-    )
-    return mulaw.encode(struct.pack(f"<{size}h", *samples))
+    peak = volume * _HEADROOM * 32767 / 2
+    # The frequencies are whole numbers, so every second of a tone is like its first.
+    second = [peak * (math.sin(low * at) + math.sin(high * at)) for at in range(min(size, mulaw.SAMPLE_RATE_HZ))]
+    samples = (second * (size // len(second) + 1))[:size]
+    for at in range(ramp):
+        samples[at] *= at / ramp
+        samples[-1 - at] *= at / ramp
+    return mulaw.encode(struct.pack(f"<{size}h", *map(round, samples)))
 
 
 def _rest(digit: str, gap_ms: int) -> bytes:

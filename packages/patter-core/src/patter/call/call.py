@@ -11,6 +11,7 @@ import anyio
 
 from patter.call.conversation import Conversation
 from patter.call.dial import Placing, look_for, order_for
+from patter.call.gear import PhoneGear, call_gear
 from patter.call.greeting import Greeting
 from patter.call.meter import Meter
 from patter.call.mouth import Tap
@@ -23,6 +24,7 @@ from patter.call.sessions import ModelNames, Sessions
 from patter.call.teardown import Teardown
 from patter.call.toolbox import CallTools
 from patter.call.transcript import Transcript
+from patter.call.transfer import Transfers
 from patter.call.turn import Recital
 from patter.carriers.addresses import Addresses
 from patter.carriers.base import CallUpdate, Carrier, CarrierStatus, DialOrder, Line, LineStart
@@ -51,6 +53,7 @@ class Call:
         addresses: Addresses,
         prices: Prices,
         dial_lock: anyio.Lock,
+        gear: PhoneGear,
         on_event: EventSink | None = None,
         tap: Tap | None = None,
     ) -> None:
@@ -71,8 +74,10 @@ class Call:
         )
         self._meter = Meter(models=ModelNames(request.agent))
         self._transcript = Transcript()
+        tool_gear = call_gear(request, gear, self._transcript, self._play)
         self._tools = CallTools(
             request.agent.tools,
+            gear=tool_gear,
             transcript=self._transcript,
             timeout_s=self._timing.tool_timeout_s,
             context=self._context,
@@ -86,6 +91,10 @@ class Call:
             meter=self._meter,
             prices=prices,
             tool_calls=self._tools.records,
+            variables=tool_gear.variables.found,
+        )
+        self.transfers = Transfers(
+            carrier, addresses, request, self._facts, timing=self._timing, on_moved=self._moved, emit=self.emit
         )
         self._conversation: Conversation | None = None
         self._line: Line | None = None
@@ -124,6 +133,7 @@ class Call:
 
         A dial that is given up while the carrier works on it comes to its end in the owner's ``background``.
         """
+        self.transfers.open(background, self._dial_lock)
         try:
             async with anyio.create_task_group() as watchers:
                 watchers.start_soon(self._watch_final)
@@ -197,6 +207,7 @@ class Call:
         self._facts.ending = ending
         self._facts.ended = anyio.current_time()
         self._ended.set()
+        self.transfers.stop()
         if self._waiting is not None:
             self._waiting.cancel()
 
@@ -204,6 +215,9 @@ class Call:
         """The host ends the call."""
         reason = EndReason.NO_ANSWER if self._facts.answered is None else EndReason.AGENT_HANGUP
         self.end(Ending(reason, by="system"))
+
+    def _moved(self) -> None:
+        self.end(Ending(EndReason.TRANSFERRED))
 
     def emit(self, type_: str, **data: Any) -> None:
         """Send a progress event. What the host's callback raises does not reach the call."""
@@ -325,14 +339,17 @@ class Call:
             opening=opening,
             first_note=SOMEBODY_CALLS if request.inbound else NOBODY_SPEAKS,
             emit=self.emit,
+            hand_over=self.transfers.run,
             tap=self._tap,
         )
         if self._facts.machine:
             self._machine_answered()
         try:
-            self.end(await self._conversation.run())
+            ending = await self._conversation.run()
         except Exception as error:  # the boundary of the conversation
-            self.end(ending_of_error(error))
+            ending = ending_of_error(error)
+        await self.transfers.decided()  # a line that has stopped may be a caller who was moved
+        self.end(ending)
 
     def _machine_answered(self) -> None:
         if self._conversation is None or self._ended.is_set():
@@ -341,6 +358,10 @@ class Call:
             self._conversation.machine_answered()
         else:
             self._transcript.note(MACHINE)
+
+    async def _play(self, audio: bytes) -> None:
+        if self._conversation is not None:
+            await self._conversation.play(audio)
 
     def _context(self) -> CallContext:
         return {"call_id": self.call_id, "caller": self.request.from_number, "callee": self.request.to}
@@ -375,4 +396,5 @@ class Call:
 
     async def _settle(self) -> None:
         await self._teardown.run(self._line, self._conversation)
+        await self.transfers.over()
         self._released.set()

@@ -6,8 +6,8 @@ one after another, so the floor, the transcript and the mouth are never touched 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import anyio
@@ -17,7 +17,9 @@ from patter.call import floor as decisions
 from patter.call import prompt
 from patter.call.draft import Drafts
 from patter.call.floor import Floor
-from patter.call.intake import Beeped, EarsFailed, Intake, LineFact, VoiceChange
+from patter.call.inbox import Fact, MachineFound, News, TurnOver
+from patter.call.intake import Beeped, EarsFailed, Intake, VoiceChange
+from patter.call.intents import TransferWish
 from patter.call.meter import Meter, TurnClock
 from patter.call.mouth import Mouth, Tap
 from patter.call.sessions import Sessions
@@ -26,29 +28,13 @@ from patter.call.transcript import Line as TranscriptEntry
 from patter.call.transcript import Transcript
 from patter.call.turn import Recital, Reply, Turn
 from patter.call.voicemail import Voicemail
-from patter.carriers.base import Digits, Line, Stopped
+from patter.carriers.base import Digits, Line, Stopped, TransferResult
 from patter.envelope import CallError, Ending, EndReason
 from patter.errors import LineError, ProviderError
 from patter.tasks import first_error
 from patter.voice.base import Hearing, Message
 
 __all__ = ["Conversation"]
-
-
-@dataclass(frozen=True, slots=True)
-class _TurnOver:
-    turn: Turn
-    error: ProviderError | None
-
-
-@dataclass(frozen=True, slots=True)
-class _MachineFound:
-    """Only wakes the loop, which has something else to wait for now."""
-
-
-_Fact = LineFact | _TurnOver | _MachineFound
-
-Emit = Callable[..., None]
 
 
 class Conversation:
@@ -60,6 +46,7 @@ class Conversation:
         opening: what the agent says first, or None to let the mind find the words.
         first_note: what the mind is told then, if nobody has spoken.
         emit: takes progress events, as keyword arguments after the type.
+        hand_over: transfers the call, see `patter.call.transfer.Transfers.run`.
         tap: somebody who listens in.
     """
 
@@ -75,7 +62,8 @@ class Conversation:
         meter: Meter,
         opening: Recital | None,
         first_note: str,
-        emit: Emit,
+        emit: Callable[..., None],
+        hand_over: Callable[..., Awaitable[TransferResult]],
         tap: Tap | None = None,
     ) -> None:
         self._agent = agent
@@ -88,8 +76,10 @@ class Conversation:
         self._opening = opening
         self._first_note = first_note
         self._emit = emit
+        self._hand_over = hand_over
+        self._has_news = False
         self._mouth = Mouth(line, agent.timing, on_audio=self._first_audio, tap=tap)
-        self._facts, self._inbox = anyio.create_memory_object_stream[_Fact](4096)
+        self._facts, self._inbox = anyio.create_memory_object_stream[Fact](4096)
         self._intake = Intake(
             line,
             sessions.ears,
@@ -119,7 +109,7 @@ class Conversation:
                 for service in (self._line.pump, *self._intake.services):
                     tasks.start_soon(service)
                 on_machine = self.machine_answered if self._agent.voicemail_message else None
-                self._tools.open(tasks, on_closing=self._keep_floor, on_machine=on_machine)
+                self._tools.open(tasks, on_closing=self._keep_floor, on_machine=on_machine, on_news=self.tell)
                 ending = await self._talk()
                 tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
@@ -138,7 +128,7 @@ class Conversation:
     def machine_answered(self) -> None:
         """An answering machine has picked up: leave the agent's ``voicemail_message`` after its beep."""
         now = anyio.current_time()
-        if self._voicemail is not None or self._tools.closing:
+        if self._voicemail is not None or self._tools.intents.closing:
             return
         self._silence(now)
         self._opening = None
@@ -146,7 +136,16 @@ class Conversation:
         self._floor.closing()
         self._intake.listen_for_beep()
         self._voicemail = Voicemail(self._agent.timing, now, is_speaking=self._intake.voice_is_on)
-        self._facts.send_nowait(_MachineFound())
+        self._facts.send_nowait(MachineFound())
+
+    def tell(self, note: str | None = None) -> None:
+        """Let the agent speak of something new as soon as nobody else does."""
+        self._facts.send_nowait(News(note))
+
+    async def play(self, audio: bytes) -> None:
+        """Play tones in the agent's turn. If the other side has taken the floor, nothing is played."""
+        if self._turn is not None:
+            await self._mouth.play(audio)
 
     async def flush(self) -> None:
         """After the end: wait for the words that the ears still owe, and enter them."""
@@ -168,7 +167,7 @@ class Conversation:
             now = anyio.current_time()
             if isinstance(fact, Stopped):
                 return self._stopped(fact)
-            if isinstance(fact, _TurnOver):
+            if isinstance(fact, TurnOver):
                 if (ending := await self._turn_over(fact, now)) is not None:
                     return ending
             elif fact is not None:
@@ -179,7 +178,7 @@ class Conversation:
             ready = self._floor.ready if self._opening is None else None
             self._drafts.follow(self._floor.pending, ready, self._transcript.version)
 
-    async def _take(self, fact: _Fact, now: float) -> None:
+    async def _take(self, fact: Fact, now: float) -> None:
         match fact:
             case Hearing():
                 await self._act(self._hear(fact), now)
@@ -193,10 +192,15 @@ class Conversation:
                 self._transcript.note(prompt.keys_pressed(digits))
             case EarsFailed(error):
                 await self._fail(error, now)
+            case News(note):
+                if note is not None:
+                    self._transcript.note(note)
+                self._has_news = True
+                self._tell_news()
             case Beeped() if self._voicemail is not None:
                 self._voicemail.beeped(now)
 
-    async def _next_fact(self) -> _Fact | None:
+    async def _next_fact(self) -> Fact | None:
         wake_at = self._voicemail.wake_at() if self._voicemail is not None else self._floor.wake_at()
         if wake_at is None:
             return await self._inbox.receive()
@@ -208,7 +212,7 @@ class Conversation:
         if not stopped.clean:
             raise LineError(stopped.reason or "the media connection broke")
         # Whoever hangs up during the goodbye does not change what the call came to.
-        ending = self._tools.ending()
+        ending = self._tools.intents.ending
         return Ending(EndReason.USER_HANGUP) if ending.reason is EndReason.AGENT_HANGUP else ending
 
     def _hear(self, hearing: Hearing) -> Sequence[decisions.Decision]:
@@ -229,6 +233,7 @@ class Conversation:
                         self._user_line(aside.text, aside.started_at, aside.ended_at)
                 case decisions.Yield():
                     self._yielding = True
+                    self._tools.interrupted()
                     await self._break_off(now)
                     self._yielding = False
                 case decisions.Retract():
@@ -293,6 +298,7 @@ class Conversation:
 
     def _give(self, turn: Turn, *, is_running: bool = False) -> None:
         self._drafts.drop()
+        self._has_news = False
         self._turn = turn
         self._mouth.reset()
         if turn.closing:
@@ -309,8 +315,9 @@ class Conversation:
             try:
                 await turn.run(self._sessions.voice, self._mouth)
             except* ProviderError as group:
-                error = _provider_error(group)
-            self._facts.send_nowait(_TurnOver(turn, error))
+                first = first_error(group)
+                error = first if isinstance(first, ProviderError) else None
+            self._facts.send_nowait(TurnOver(turn, error))
 
     def _first_audio(self, now: float) -> None:
         turn = self._turn
@@ -323,7 +330,7 @@ class Conversation:
             turn.latency_ms = self._meter.answered(turn.clock)
         self._emit("speaking", latency_ms=turn.latency_ms)
 
-    async def _turn_over(self, over: _TurnOver, now: float) -> Ending | None:
+    async def _turn_over(self, over: TurnOver, now: float) -> Ending | None:
         if self._drafts.over(over.turn) or over.turn is not self._turn:
             return None  # it was interrupted while its last fact was on the way
         if over.error is not None:
@@ -334,21 +341,34 @@ class Conversation:
             return None
         self._silence(now, interrupted=False)
         self._floor.done(now)
-        if self._tools.closing or over.turn.closing:
-            return self._tools.ending()
+        if self._tools.intents.closing or over.turn.closing:
+            return self._tools.intents.ending
+        if (wish := self._tools.intents.take_transfer()) is not None:
+            self._tasks.start_soon(self._transfer, wish)
+        else:
+            self._tell_news()
         return None
+
+    async def _transfer(self, wish: TransferWish) -> None:
+        self.tell(prompt.transfer_failed((await self._hand_over(**asdict(wish))).status))
+
+    def _tell_news(self) -> None:
+        if self._has_news and self._turn is None and not self._floor.pending:
+            self._answer(None)
 
     async def _fail(self, error: ProviderError, now: float) -> None:
         """Ears or mind are gone for good: apologise, and end the call. Leaving a message needs neither."""
-        if self._tools.closing or self._voicemail is not None:
+        if self._tools.intents.closing or self._voicemail is not None:
             return
-        self._tools.close(Ending(EndReason.PIPELINE_ERROR, CallError(code=f"{error.stage}_error", message=str(error))))
+        self._tools.intents.close(
+            Ending(EndReason.PIPELINE_ERROR, CallError(code=f"{error.stage}_error", message=str(error)))
+        )
         await self._break_off(now)
         self._recite(prompt.APOLOGY)
 
     def _leave_message(self) -> None:
         self._voicemail = None
-        self._tools.close(Ending(EndReason.VOICEMAIL))
+        self._tools.intents.close(Ending(EndReason.VOICEMAIL))
         self._recite(self._agent.voicemail_message or "")
 
     async def _break_off(self, now: float) -> None:
@@ -367,19 +387,8 @@ class Conversation:
         heard_ms = round(self._mouth.playout.position_ms(now))
         heard = self._mouth.cut(now)
         turn.scope.cancel()
-        said = " ".join(turn.said)
-        if said:
-            started_at = turn.started_at if turn.started_at is not None else now
-            line = TranscriptEntry(
-                "agent",
-                heard,
-                started_at,
-                now,
-                generated_text=said,
-                interrupted=interrupted and heard != said,
-                heard_ms=heard_ms,
-                latency_ms=turn.latency_ms,
-            )
+        line = turn.line(heard, heard_ms, now, interrupted=interrupted)
+        if line is not None:
             self._transcript.add(line)
             self._emit("agent", text=heard, interrupted=line.interrupted, latency_ms=turn.latency_ms)
 
@@ -388,9 +397,3 @@ class Conversation:
         self._transcript.add(TranscriptEntry("user", text, started_at, ended_at))
         waited: dict[str, Any] = {} if now is None else {"waited_ms": round((now - ended_at) * 1000, 1)}
         self._emit("user", text=text, **waited)
-
-
-def _provider_error(group: BaseExceptionGroup[ProviderError]) -> ProviderError:
-    error = first_error(group)
-    assert isinstance(error, ProviderError)
-    return error

@@ -51,16 +51,24 @@ class Mouth:
         self._go = anyio.Event()
         self._go.set()
         self._played = anyio.Event()
+        self._handing_over = anyio.Lock(fast_acquire=True)
 
     async def speak(self, speech: AsyncIterable[Speech]) -> None:
         """Send all of it, paced, and return once it was played. Cancel and `cut` to interrupt."""
         async for piece in speech:
-            await self._send(piece)
+            async with self._handing_over:
+                await self._send(piece)
         await anyio.lowlevel.checkpoint_if_cancelled()
         self.playout.complete()
         if self._unmarked_ms:
             self._mark()
         await self._drained()
+
+    async def play(self, audio: bytes) -> None:
+        """Send audio that is no speech, such as tones, behind what was handed over; returns once it was played."""
+        async with self._handing_over:
+            await self._send(Speech(audio))
+        await anyio.sleep(self.playout.ahead_ms(anyio.current_time()) / 1000)
 
     def hold(self) -> None:
         """Stop feeding; the carrier plays what it has."""

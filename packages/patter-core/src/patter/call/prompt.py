@@ -12,6 +12,8 @@ __all__ = [
     "SOMEBODY_CALLS",
     "keys_pressed",
     "system_prompt",
+    "tool_answered",
+    "transfer_failed",
 ]
 
 _FRAME = """\
@@ -45,3 +47,13 @@ def system_prompt(*, instructions: str | None, goal: str | None, inbound: bool =
 def keys_pressed(digits: str) -> str:
     """The note that the callee used the keypad."""
     return f"The other side pressed {' '.join(digits)} on the keypad."
+
+
+def tool_answered(name: str, output: str) -> str:
+    """The note that a tool that was not waited for has answered."""
+    return f"The tool {name} has answered: {output}"
+
+
+def transfer_failed(status: str) -> str:
+    """The note that the call was not handed over."""
+    return f"The transfer came to nothing ({status}). The other side is still with you: tell them, and go on."

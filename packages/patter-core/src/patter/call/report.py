@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from patter.call.meter import Meter
 from patter.call.prices import Prices
@@ -35,6 +37,10 @@ class CallFacts:
     carrier_id: str | None = None
     carrier_status: CarrierStatus | None = None
     answered_by: str | None = None
+    transfer: dict[str, str] | None = None
+    """``to``, ``mode`` and ``status`` of the last transfer that was tried."""
+    legs_s: list[float] = field(default_factory=list)
+    """How long second legs were connected, as far as we were there. The carrier bills them like calls."""
 
     @property
     def machine(self) -> bool:
@@ -68,6 +74,7 @@ class Books:
     meter: Meter
     prices: Prices
     tool_calls: Sequence[ToolCallRecord]
+    variables: Mapping[str, Any]
 
     @property
     def call_id(self) -> str:
@@ -86,6 +93,8 @@ class Books:
         facts = self.facts
         line = f"{self.carrier}-inbound" if self.request.inbound else self.carrier
         cost, notes = self.meter.cost(self.prices, carrier=line, talk_s=facts.talk_s)
+        legs = sum(math.ceil(leg_s / 60) for leg_s in facts.legs_s) * (self.prices.rate("minute", self.carrier) or 0.0)
+        cost = cost.model_copy(update={"telephony": round(cost.telephony + legs, 6)})
         return CallResult(
             call_id=self.call_id,
             status=facts.ending.status(),
@@ -115,6 +124,8 @@ class Books:
             carrier_status=facts.carrier_status,
             answered_by=facts.answered_by,
             tool_calls=list(self.tool_calls),
+            transfer=facts.transfer,
+            variables=dict(self.variables),
             dtmf_received=self.transcript.digits,
             turns=self.transcript.turns(answered or facts.dialled),
             latency=self.meter.latency(),

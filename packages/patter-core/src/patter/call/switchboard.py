@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
 import anyio
@@ -13,6 +14,7 @@ from anyio.abc import TaskGroup
 
 from patter.agent import Agent
 from patter.call.call import Call
+from patter.call.gear import PhoneGear
 from patter.call.mouth import Tap
 from patter.call.prices import Prices
 from patter.call.request import CallRequest, EventSink
@@ -47,6 +49,8 @@ class Service:
     max_calls: int = 10
     on_event: EventSink | None = None
     on_result: Callable[[CallResult], None] | None = None
+    context: Context = field(default_factory=copy_context)
+    """The host's context, in which the calls run, though a carrier's webhook begins them."""
 
 
 class Switchboard:
@@ -57,10 +61,18 @@ class Switchboard:
         public_url: where the carrier reaches us.
         store: remembers which calls were asked for under which key.
         tasks: the service's task group.
+        allow_hosts: hosts with their ports that requests of tools may reach though they are not public.
     """
 
     def __init__(
-        self, carrier: Carrier, public_url: str, *, store: MemoryCallStore, prices: Prices, tasks: TaskGroup
+        self,
+        carrier: Carrier,
+        public_url: str,
+        *,
+        store: MemoryCallStore,
+        prices: Prices,
+        tasks: TaskGroup,
+        allow_hosts: Collection[str] = (),
     ) -> None:
         self.public_url = public_url
         self.service: Service | None = None
@@ -71,6 +83,7 @@ class Switchboard:
         self._prices = prices
         self._tasks = tasks
         self._dial_lock = anyio.Lock()
+        self._gear = PhoneGear(tasks, allow_hosts=allow_hosts)
         self._calls: dict[str, Call] = {}
         self._doubtful: deque[str] = deque(maxlen=_DOUBTFUL)
 
@@ -83,6 +96,10 @@ class Switchboard:
     def live_calls(self) -> list[str]:
         """The ids of the calls that are going on."""
         return [call.call_id for call in list(self._calls.values())]
+
+    def call(self, call_id: str) -> Call | None:
+        """The live call of this id."""
+        return next((call for call in self._calls.values() if call.goes_by(call_id)), None)
 
     async def place(
         self,
@@ -140,7 +157,7 @@ class Switchboard:
         )
         call = self._call(request, service.on_event, None)
         self._calls[request.ref] = call
-        self._tasks.start_soon(self._serve, call, service.on_result)
+        service.context.copy().run(self._tasks.start_soon, self._serve, call, service.on_result)
         return call
 
     async def _serve(self, call: Call, on_result: Callable[[CallResult], None] | None) -> None:
@@ -160,7 +177,10 @@ class Switchboard:
         return len(calls)
 
     async def close(self, *, incoming_only: bool = False) -> None:
-        """End every call, or those that have come in, and wait for their envelopes."""
+        """End every call, or those that have come in, and wait for their envelopes.
+
+        Without ``incoming_only`` it is for good.
+        """
         calls = [call for call in self._calls.values() if call.request.inbound or not incoming_only]
         with anyio.move_on_after(_END_CALLS_S):
             for call in calls:
@@ -168,13 +188,16 @@ class Switchboard:
                 call.end(Ending(EndReason.SHUTDOWN, error))
             for call in calls:
                 await call.over.wait()
+        if not incoming_only:
+            await self._gear.aclose()
 
     def report(self, ref: str, update: CallUpdate) -> None:
-        """A verified fact from the carrier."""
-        call = self._calls.get(ref)
-        if not ref:
-            call = next((call for call in self._calls.values() if call.goes_by(update.carrier_id)), None)
-        if call is not None:
+        """A verified fact from the carrier. A second leg's ``ref`` is that of its call, a dash, and a number."""
+        main_ref, _, is_leg = ref.partition("-")
+        call = self._calls.get(main_ref) if ref else self.call(update.carrier_id)
+        if call is not None and is_leg:
+            call.transfers.report(ref, update)
+        elif call is not None:
             call.report(update)
         elif ref in self._doubtful and not (update.status and update.status.final):
             # A dial that was given up has come to life after all.
@@ -199,6 +222,7 @@ class Switchboard:
             addresses=self._addresses,
             prices=self._prices,
             dial_lock=self._dial_lock,
+            gear=self._gear,
             on_event=on_event,
             tap=tap,
         )
@@ -212,6 +236,7 @@ class Switchboard:
             del self._calls[ref]
             if call.is_doubtful:
                 self._doubtful.append(ref)
+            self._doubtful += call.transfers.doubtful
 
     async def _drop(self, carrier_id: str) -> None:
         try:

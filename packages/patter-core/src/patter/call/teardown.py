@@ -74,8 +74,8 @@ class Teardown:
 
     async def _hang_up(self) -> None:
         facts = self._facts
-        if facts.carrier_id is None:
-            return
+        if facts.carrier_id is None or facts.ending.reason is EndReason.TRANSFERRED:
+            return  # a transferred call goes on without us
         if facts.ending.reason is EndReason.USER_HANGUP:
             with anyio.move_on_after(self._timing.final_status_s):
                 await self._final.wait()

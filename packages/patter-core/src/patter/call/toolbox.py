@@ -1,75 +1,105 @@
-"""The tools of one call: runs them beside the turns, keeps their records, knows when to hang up."""
+"""The tools of one call: runs them beside the turns, keeps their records, knows what they want of the call."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
+from patter.call.gear import CallGear
+from patter.call.intents import END_CALL, REASONS, Intents, as_meant
+from patter.call.prompt import FILLER, tool_answered
+from patter.call.schedule import CALL_CONTROL, plan, refused
 from patter.call.transcript import Transcript
-from patter.envelope import Ending, EndReason, ToolCallRecord
-from patter.tools.model import Tool, ToolContext
-from patter.tools.runner import ToolOutcome, ToolRunner
+from patter.envelope import ToolCallRecord
+from patter.tools.context import Handler
+from patter.tools.model import Tool
+from patter.tools.runner import Hooks, ToolOutcome, ToolRunner
 from patter.voice.base import Message, ToolCall, ToolSpec
 
 __all__ = ["CallTools"]
 
-_NAME = "end_call"
-_REASONS = ["goal_reached", "goal_refused", "voicemail", "other"]
+_LAST = 1_000_000
 _END_CALL = {
     "type": "object",
-    "properties": {
-        "reason": {
-            "type": "string",
-            "enum": _REASONS,
-            "description": "Why the call ends.",
-        }
-    },
+    "properties": {"reason": {"type": "string", "enum": REASONS, "description": "Why the call ends."}},
 }
 
 
 class CallTools:
     """What a turn may use. Tools run in the conversation's task group, so a barge-in does not stop them.
 
-    ``end_call`` only records the wish: the conversation finishes the goodbye and then hangs up.
+    Args:
+        tools: the agent's. ``end_call`` is there in any case.
+        gear: what they work with.
+        context: what every handler learns of the call.
+        emit: takes progress events.
     """
 
     def __init__(
         self,
         tools: Sequence[Tool],
         *,
+        gear: CallGear,
         transcript: Transcript,
         timeout_s: float,
         context: Callable[[], Mapping[str, Any]],
         emit: Callable[..., None],
     ) -> None:
-        self.closing = False
-        self._ids: set[str] = set()
-        self._admitted = 0
+        self.intents = Intents()
         self.records: list[ToolCallRecord] = []
+        self._gear = gear
+        self._ids: set[str] = set()
+        self._stoppable: dict[str, _Running] = {}
+        self._admitted = 0
         self._transcript = transcript
         self._emit = emit
-        self._ending = Ending(EndReason.AGENT_HANGUP)
-        self._runner = ToolRunner([*tools, self._end_call()], timeout_s=timeout_s, context=context)
-        self._on_closing: Callable[[], bool] = lambda: True
-        self._on_machine: Callable[[], None] | None = None
+        if not any(tool.name == END_CALL for tool in tools):
+            tools = [*tools, self._end_call()]
+        self._runner = ToolRunner(
+            tools,
+            timeout_s=timeout_s,
+            context=context,
+            bind=self._bind,
+            assign=gear.variables.set,
+            hooks=Hooks(progress=self._progress),
+        )
+        self._say: Callable[[str], object] | None = None
         self._tasks: TaskGroup | None = None
+        self._on_news: Callable[[], None] = lambda: None
 
     def open(
-        self, tasks: TaskGroup, *, on_closing: Callable[[], bool], on_machine: Callable[[], None] | None = None
+        self,
+        tasks: TaskGroup,
+        *,
+        on_closing: Callable[[], bool],
+        on_machine: Callable[[], None] | None = None,
+        on_news: Callable[[], None] = lambda: None,
     ) -> None:
         """Say where tools run, and whom to ask whether the agent may close the call now.
 
         Args:
             on_machine: whom to tell that the mind has found an answering machine, if that does not end the call.
+            on_news: whom to tell that a tool that was not waited for has answered, and the mind shall say so.
         """
         self._tasks = tasks
-        self._on_closing = on_closing
-        self._on_machine = on_machine
+        self.intents.may_close = on_closing
+        self.intents.on_machine = on_machine
+        self._on_news = on_news
+
+    @property
+    def leaving(self) -> bool:
+        """True once the call shall end, or be handed over, after this turn."""
+        return self.intents.closing or self.intents.transfer is not None
+
+    def words(self) -> str:
+        """What a tool wants to be said before the call ends or is handed over; asked once."""
+        return self.intents.words()
 
     def specs(self) -> list[ToolSpec]:
         """What the mind is offered."""
@@ -78,51 +108,83 @@ class CallTools:
     def admit(self, call: ToolCall) -> ToolCall:
         """The call under an id of its own: some models number their calls anew in each answer."""
         self._admitted += 1
-        if call.name == _NAME:
-            call = _as_meant(call)
+        if call.name == END_CALL:
+            call = as_meant(call)
         if call.id not in self._ids:
             self._ids.add(call.id)
             return call
         return replace(call, id=f"{call.id}-{self._admitted}")
 
-    async def run(self, calls: Sequence[ToolCall]) -> list[Message]:
-        """Run them side by side; their results in the order of the calls."""
+    async def run(self, calls: Sequence[ToolCall], *, say: Callable[[str], object] | None = None) -> list[Message]:
+        """Run them, group after group; their results in the order of the calls.
+
+        Args:
+            say: takes what a tool says of its progress.
+        """
         assert self._tasks is not None
         self._transcript.tools(calls)
-        running = [_Running(call) for call in calls]
-        for one in running:
-            self._tasks.start_soon(self._run_one, one)
-        for one in running:
-            await one.over.wait()
-        return [Message("tool", one.output, tool_call_id=one.call.id) for one in running]
+        planned = [(call, self._runner.tool(call.name)) for call in calls]
+        running = {call.id: _Running(call, tool) for call, tool in planned}
+        for call in refused(planned):
+            running[call.id].settle('{"error": "invalid_arguments", "details": ["the call is ending"]}')
+            self._transcript.tool_output(call.id, running[call.id].output)
+        self._say = say
+        for group in plan(planned):
+            for call in group:
+                self._tasks.start_soon(self._run_one, running[call.id])
+            for call in group:
+                await running[call.id].over.wait()
+        return [Message("tool", running[call.id].output, tool_call_id=call.id) for call in calls]
 
-    def ending(self) -> Ending:
-        """How the call ends now that the agent hangs up."""
-        return self._ending
+    def filler(self, calls: Sequence[ToolCall]) -> tuple[str, float] | None:
+        """What to say while these run, and after how many seconds; None if they say nothing."""
+        policies = [tool.speech for call in calls if (tool := self._runner.tool(call.name)) is not None]
+        speaking = [policy for policy in policies if policy.during]
+        if not speaking:
+            return None
+        first = min(speaking, key=lambda policy: policy.delay_ms)
+        return first.filler or FILLER, first.delay_ms / 1000
 
-    def close(self, ending: Ending) -> None:
-        """Let the call end like this, once what is being said was said."""
-        self.closing = True
-        self._ending = ending
+    def want_answer(self, calls: Sequence[ToolCall]) -> bool:
+        """True if the mind shall go on when the results of these calls are there."""
+        tools = [self._runner.tool(call.name) for call in calls]
+        return any(tool is None or tool.speech.after for tool in tools)
+
+    def interrupted(self) -> None:
+        """The other side has taken the floor: stop what does not outlive that."""
+        self.intents.transfer = None
+        for call_id, running in list(self._stoppable.items()):
+            if running.tool is not None and running.tool.interruption == "cancel":
+                self._runner.cancel(call_id)
 
     async def _run_one(self, one: _Running) -> None:
         started = anyio.current_time()
         outcome: ToolOutcome | None = None
+        is_async = one.tool is not None and one.tool.execution_mode == "async"
+        if is_async:
+            one.settle(json.dumps({"status": "pending", "tool_call_id": one.call.id}))
+            self._transcript.tool_output(one.call.id, one.output)
+        self._stoppable[one.call.id] = one
         try:
-            outcome = await self._runner.run(one.call)
+            outcome = await self._runner.run(one.call.id, one.call.name, one.call.arguments)
         finally:
+            del self._stoppable[one.call.id]
             if outcome is None:  # the call ended first
                 duration_ms = (anyio.current_time() - started) * 1000
-                outcome = ToolOutcome(one.call, '{"error":"shutdown"}', "shutdown", duration_ms)
-            one.output = outcome.output
-            self._transcript.tool_output(one.call.id, outcome.output)
+                outcome = ToolOutcome(one.call.id, one.call.name, '{"error":"shutdown"}', "shutdown", duration_ms)
             self._record(outcome)
-            one.over.set()
+            if not is_async:
+                one.settle(outcome.output)
+                self._transcript.tool_output(one.call.id, outcome.output)
+        if is_async and one.tool is not None:
+            self._transcript.note(tool_answered(one.call.name, outcome.output))
+            if one.tool.wait_for_response or one.tool.speech.after:
+                self._on_news()
 
     def _record(self, outcome: ToolOutcome) -> None:
         record = ToolCallRecord(
-            name=outcome.call.name,
-            tool_call_id=outcome.call.id,
+            name=outcome.tool_name,
+            tool_call_id=outcome.call_id,
             is_error=outcome.is_error,
             reason=outcome.reason,
             duration_ms=round(outcome.duration_ms, 1),
@@ -130,40 +192,33 @@ class CallTools:
         self.records.append(record)
         self._emit("tool", **record.model_dump())
 
-    def _end_call(self) -> Tool:
-        async def end_call(arguments: dict[str, Any], context: ToolContext) -> dict[str, str]:
-            if self.closing:
-                return {"status": "ending"}
-            is_machine = arguments.get("reason") == "voicemail"
-            if is_machine and self._on_machine is not None:
-                self._on_machine()
-                return {"status": "the message is left after the beep"}
-            if not self._on_closing():
-                return {"status": "not ended", "reason": "the other side has begun to speak"}
-            self.closing = True
-            if is_machine:
-                self._ending = Ending(EndReason.VOICEMAIL)
-            return {"status": "ending"}
+    def _progress(self, call_id: str, name: str, text: str) -> None:
+        if self._say is not None:
+            self._say(text)
 
+    def _bind(self, tool: Tool) -> Handler:
+        if tool.tool_type in CALL_CONTROL:
+            return self.intents.bind(tool)
+        handler: Handler = import_module(f"patter.tools.executors.{tool.tool_type}").bind(tool, self._gear)
+        return handler
+
+    def _end_call(self) -> Tool:
         return Tool(
-            name=_NAME,
+            name=END_CALL,
             description="Hang up. Say goodbye in the same answer, before you call this.",
             parameters=_END_CALL,
-            handler=end_call,
+            handler=self.intents.ender(),
+            priority=_LAST,
         )
 
 
-def _as_meant(call: ToolCall) -> ToolCall:
-    """The wish to hang up, without arguments that are none: refused, the goodbye would be said once more."""
-    try:
-        reason = json.loads(call.arguments)["reason"]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        reason = None
-    return call if reason in _REASONS else replace(call, arguments="{}")
-
-
 class _Running:
-    def __init__(self, call: ToolCall) -> None:
+    def __init__(self, call: ToolCall, tool: Tool | None) -> None:
         self.call = call
+        self.tool = tool
         self.output = ""
         self.over = anyio.Event()
+
+    def settle(self, output: str) -> None:
+        self.output = output
+        self.over.set()

@@ -79,6 +79,11 @@ class Transcript:
                 entry.outputs.setdefault(call_id, output)
                 return
 
+    @property
+    def user_turns(self) -> int:
+        """How many lines the callee has."""
+        return sum(line.role == "user" for line in self._lines())
+
     def retract(self) -> None:
         """Take back the last user line, because the callee went on; a longer one follows."""
         for index in range(len(self._entries) - 1, -1, -1):

@@ -13,6 +13,7 @@ from patter.call.clauses import Clauses
 from patter.call.meter import Meter, TurnClock
 from patter.call.mouth import Mouth
 from patter.call.prompt import FILLER
+from patter.call.transcript import Line
 from patter.errors import ProviderError
 from patter.settings import Timing
 from patter.voice.base import ChatModel, Message, Speech, ToolCall, ToolSpec, Usage, Utterance, Voice
@@ -23,8 +24,9 @@ __all__ = ["Recital", "Reply", "Toolbox", "Turn"]
 class Toolbox(Protocol):
     """The tools of the call, as a turn sees them."""
 
-    closing: bool
-    """True once a tool has said that the call shall end after this turn."""
+    @property
+    def leaving(self) -> bool:
+        """True once a tool has said that the call shall end, or be handed over, after this turn."""
 
     def specs(self) -> list[ToolSpec]:
         """What the mind is offered."""
@@ -32,8 +34,21 @@ class Toolbox(Protocol):
     def admit(self, call: ToolCall) -> ToolCall:
         """The call under an id that no other call of this conversation has."""
 
-    async def run(self, calls: Sequence[ToolCall]) -> list[Message]:
-        """Run them all and return their results. Cancelling the wait does not cancel the tools."""
+    async def run(self, calls: Sequence[ToolCall], *, say: Callable[[str], object]) -> list[Message]:
+        """Run them all and return their results. Cancelling the wait does not cancel the tools.
+
+        Args:
+            say: takes what a tool tells of its progress.
+        """
+
+    def filler(self, calls: Sequence[ToolCall]) -> tuple[str, float] | None:
+        """What to say while these run, and after how many seconds; None if nothing is said."""
+
+    def want_answer(self, calls: Sequence[ToolCall]) -> bool:
+        """True if the mind shall go on when the results of these calls are there."""
+
+    def words(self) -> str:
+        """What a tool wants to be said before the call ends or is handed over; asked once."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,6 +75,25 @@ class Turn:
     def confirm(self) -> None:
         """Let it be heard."""
         self.confirmed.set()
+
+    def line(self, heard: str, heard_ms: int, now: float, *, interrupted: bool) -> Line | None:
+        """Its line of the transcript; None if nothing was to be said.
+
+        Args:
+            interrupted: whether it was ended before it was over.
+        """
+        if not (said := " ".join(self.said)):
+            return None
+        return Line(
+            "agent",
+            heard,
+            now if self.started_at is None else self.started_at,
+            now,
+            generated_text=said,
+            interrupted=interrupted and heard != said,
+            heard_ms=heard_ms,
+            latency_ms=self.latency_ms,
+        )
 
     async def run(self, voice: Voice, mouth: Mouth) -> None:
         """Say it all; returns when it was played.
@@ -160,13 +194,33 @@ class Reply(Turn):
             if not calls:
                 break
             await self.confirmed.wait()
-            results = await self.tools.run(calls)
-            if self.tools.closing and self.has_spoken:
+            results = await self._run_tools(calls, utterance, is_quiet=not text.strip())
+            if words := self.tools.words():
+                self.has_spoken = True
+                await self._say(words, utterance)
+            if (self.tools.leaving and self.has_spoken) or not self.tools.want_answer(calls):
                 break  # the goodbye stands before the call of end_call
             messages.append(Message("assistant", text, tool_calls=tuple(calls)))
             messages += results
         self.patience.cancel()
         await utterance.finish()
+
+    async def _run_tools(self, calls: list[ToolCall], utterance: Utterance, *, is_quiet: bool) -> list[Message]:
+        """Run the tools; meanwhile say what they tell, or a filler if the mind itself has said nothing."""
+        async with anyio.create_task_group() as tasks:
+            if is_quiet:
+                tasks.start_soon(self._fill, calls, utterance)
+            results = await self.tools.run(calls, say=lambda text: tasks.start_soon(self._say, text, utterance))
+            tasks.cancel_scope.cancel()
+        return results
+
+    async def _fill(self, calls: list[ToolCall], utterance: Utterance) -> None:
+        if (filler := self.tools.filler(calls)) is None:
+            return
+        text, delay_s = filler
+        await anyio.sleep(delay_s)
+        with anyio.CancelScope(shield=True):  # what was begun is said: it stands in the transcript
+            await self._say(text, utterance)
 
     async def _ask(
         self, messages: list[Message], tools: Sequence[ToolSpec], utterance: Utterance

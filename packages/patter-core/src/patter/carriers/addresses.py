@@ -28,6 +28,10 @@ class Addresses:
         """Where the verdict of the machine detection is reported."""
         return f"{self.public_url}/{self.carrier}/machine/{ref}"
 
+    def leg(self, ref: str) -> str:
+        """Where everything about the second leg of a transfer is reported."""
+        return f"{self.public_url}/{self.carrier}/leg/{ref}"
+
     def voice(self) -> str:
         """Where incoming calls are reported."""
         return f"{self.public_url}/{self.carrier}/voice"

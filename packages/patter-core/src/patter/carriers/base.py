@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 __all__ = [
+    "CallControl",
     "CallUpdate",
     "Carrier",
     "CarrierStatus",
@@ -20,7 +21,13 @@ __all__ = [
     "Mark",
     "Media",
     "MediaSocket",
+    "Room",
+    "RoomEvent",
     "Stopped",
+    "TransferMode",
+    "TransferOrder",
+    "TransferResult",
+    "TransferStatus",
 ]
 
 
@@ -59,12 +66,78 @@ _FINAL = frozenset(
 )
 
 
+TransferMode = Literal["cold", "warm", "monitored"]
+TransferStatus = Literal["transferred", "no-answer", "busy", "failed"]
+RoomEvent = Literal["join", "leave"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferOrder:
+    """Who shall take over a live call, and how. Numbers are E.164.
+
+    "cold" leaves the call to the carrier at once, and what becomes of it is not known. "warm" and
+    "monitored" dial a second leg while the agent keeps the caller; the caller is moved when the second
+    leg has answered and has heard ``announce``. "monitored" makes sure besides that no machine answered.
+
+    Args:
+        from_number: what the target's telephone shows; a number of the account.
+        ring_timeout_s: how long the target's telephone rings.
+        hold_music: play music into the caller's media stream while the second leg rings. Who holds the
+            stream does it; the carrier does not. After a cold transfer the carrier's ringing tone is heard.
+        announce: spoken by the carrier to the target, and to nobody else, before the two are connected;
+            not on a cold transfer.
+        language: of the announcement, such as ``de-DE``; None takes the carrier's default.
+        post_dial_digits: keys to press when the target has answered, such as an extension; ``w`` waits 0.5 s.
+        talk_limit_s: the carrier ends the transferred call after this time.
+    """
+
+    to: str
+    mode: TransferMode
+    from_number: str
+    ring_timeout_s: int = 30
+    hold_music: bool = False
+    announce: str | None = None
+    language: str | None = None
+    post_dial_digits: str | None = None
+    talk_limit_s: int = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class TransferResult:
+    """What became of a transfer. Unless it is "transferred", the caller was not moved.
+
+    ``reason`` is a word for logs and for the agent, without numbers: "not_allowed" (the number is none to
+    be dialled), "not_possible" (there is nobody to transfer, or a transfer is going on or done), "refused"
+    and "unreachable" (of the carrier), "machine", "hung_up" (by the target, before it was connected).
+    """
+
+    status: TransferStatus
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """Where the two parties of a transfer meet at the carrier. Whoever leaves ends it for both.
+
+    ``name`` cannot be guessed and serves one transfer. `CallUpdate.room` reports to ``events_url`` who
+    joins and leaves. The rest concerns who is dialled into it, see `TransferOrder`.
+    """
+
+    name: str = field(repr=False)
+    events_url: str
+    announce: str | None = None
+    language: str | None = None
+    digits: str | None = None
+    talk_limit_s: int = 3600
+
+
 @dataclass(frozen=True, slots=True)
 class DialOrder:
     """Everything a carrier needs to place one call. Numbers are E.164.
 
     ``ref`` is our own name of the call, known before the carrier has one; it stands in the callback
-    addresses. ``token`` lets exactly one media socket join the call.
+    addresses. ``token`` lets exactly one media socket join the call. A call with a ``room`` is the second
+    leg of a transfer: it has no media stream, hears the room's announcement, and waits in the room.
     """
 
     ref: str
@@ -77,17 +150,23 @@ class DialOrder:
     ring_timeout_s: int = 45
     time_limit_s: int = 180
     detect_machine: bool = True
+    room: Room | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CallUpdate:
-    """A fact that the carrier reports of a call. ``answered_by`` is a carrier's machine-detection word."""
+    """A fact that the carrier reports of a call.
+
+    ``answered_by`` is a carrier's machine-detection word; ``room`` says that the call has joined or left
+    the room of a transfer.
+    """
 
     carrier_id: str
     status: CarrierStatus | None = None
     answered_by: str | None = None
     sip_code: int | None = None
     duration_s: int | None = None
+    room: RoomEvent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +262,32 @@ class MediaSocket(Protocol):
     async def close(self, code: int = 1000) -> None: ...
 
 
-class Carrier(Protocol):
+class CallControl(Protocol):
+    """What a carrier can do with a live call beside hanging it up.
+
+    Both methods take the caller away from the call's media connection, which then ends, whether they have
+    returned yet or not: its `Stopped`, clean or not, does not mean that the caller has hung up. They are
+    carried out at most once, whatever fails.
+    """
+
+    async def hand_over(self, carrier_id: str, order: TransferOrder, *, events_url: str) -> None:
+        """Cold: connect the caller with ``order.to``; when either hangs up, both calls end.
+
+        ``events_url`` is told when the target is dialled.
+
+        Raises:
+            CarrierError: it was refused; with ``doubtful`` set, it may have been done all the same.
+        """
+
+    async def move(self, carrier_id: str, room: Room) -> None:
+        """Warm and monitored: bring the caller into the room where the second leg waits.
+
+        Raises:
+            CarrierError: it was refused; with ``doubtful`` set, it may have been done all the same.
+        """
+
+
+class Carrier(CallControl, Protocol):
     """One account at a carrier. Methods are safe to call from many calls at once."""
 
     @property

@@ -23,9 +23,12 @@ from patter.carriers.base import (
     Line,
     LineStart,
     MediaSocket,
+    Room,
+    TransferOrder,
 )
 from patter.carriers.twilio_line import TwilioLine
 from patter.carriers.twilio_rest import FailedRequest, TwilioRest, read_origin
+from patter.carriers.twilio_transfer import hand_over_twiml, leg_twiml, room_twiml
 from patter.carriers.twilio_wire import (
     MULAW_8K,
     Form,
@@ -39,7 +42,7 @@ from patter.carriers.twilio_wire import (
     read_update,
 )
 from patter.errors import CarrierError, ConfigError, LineError, SignatureError
-from patter.settings import require_env
+from patter.settings import MAX_CALL_S, require_env
 
 __all__ = ["Twilio"]
 
@@ -151,6 +154,25 @@ class Twilio:
             if failed.http_status != 404 and failed.code not in _OVER:
                 raise self._rest.error(failed) from None
 
+    async def hand_over(self, carrier_id: str, order: TransferOrder, *, events_url: str) -> None:
+        """Replace the call's TwiML by a ``<Dial>`` of the target."""
+        await self._redirect(carrier_id, hand_over_twiml(order, events_url), order.talk_limit_s)
+
+    async def move(self, carrier_id: str, room: Room) -> None:
+        """Replace the call's TwiML by the room's ``<Conference>``."""
+        await self._redirect(carrier_id, room_twiml(room), room.talk_limit_s)
+
+    async def _redirect(self, carrier_id: str, twiml: str, limit_s: int) -> None:
+        call_id = _checked(carrier_id)
+        try:
+            # Never repeated: the second time it would dial once more, or end the conference.
+            await self._rest.request(
+                # This limit counts from the call's answer; the document's own from now.
+                lambda client: client.calls(call_id).update(twiml=twiml, time_limit=limit_s + MAX_CALL_S)
+            )
+        except FailedRequest as failed:
+            raise self._rest.error(failed) from None
+
     async def fetch(self, carrier_id: str) -> CallUpdate:
         """Ask how the call stands."""
         call_id = _checked(carrier_id)
@@ -194,7 +216,7 @@ class Twilio:
         return found
 
     def read_webhook(self, url: str, headers: Mapping[str, str], body: bytes) -> CallUpdate:
-        """Verify and read a status callback, or the result of the machine detection."""
+        """Verify and read a callback: of a status, of the machine detection, of a transfer's conference."""
         form = self._read(url, headers, body)
         return read_update({name: form.first(name) for name in form})
 
@@ -281,7 +303,7 @@ def _import_sdk() -> None:
 
 
 def _create(order: DialOrder, client: Any) -> str:
-    machine = (
+    extra = (
         {
             "machine_detection": "Enable",
             "async_amd": "true",
@@ -291,16 +313,21 @@ def _create(order: DialOrder, client: Any) -> str:
         if order.detect_machine
         else {}
     )
+    if order.room is not None:
+        twiml = leg_twiml(order.room)
+        extra |= {"send_digits": order.room.digits} if order.room.digits else {}
+    else:
+        twiml = connect_twiml(order.media_url, token=order.token, ref=order.ref)
     call = client.calls.create(
         to=order.to,
         from_=order.from_number,
-        twiml=connect_twiml(order.media_url, token=order.token, ref=order.ref),
+        twiml=twiml,
         status_callback=order.status_url,
         status_callback_event=STATUS_EVENTS,
         status_callback_method="POST",
         timeout=order.ring_timeout_s,
         time_limit=order.time_limit_s,
-        **machine,
+        **extra,
     )
     if not is_call_id(call.sid):
         raise ValueError("the answer names no call")

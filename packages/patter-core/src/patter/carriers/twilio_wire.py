@@ -22,6 +22,7 @@ from patter.carriers.base import (
     LineStart,
     Mark,
     Media,
+    RoomEvent,
     Stopped,
 )
 
@@ -219,7 +220,8 @@ def read_update(fields: Mapping[str, object]) -> CallUpdate:
 
     Args:
         fields: single values under the names of the callback form (``CallSid``, ``CallStatus``,
-            ``AnsweredBy``, ``SipResponseCode``, ``CallDuration`` in seconds).
+            ``AnsweredBy``, ``SipResponseCode``, ``CallDuration`` in seconds), or of a conference's
+            (``StatusCallbackEvent``).
     """
     call_id, status, answered_by = fields.get("CallSid"), fields.get("CallStatus"), fields.get("AnsweredBy")
     return CallUpdate(
@@ -228,10 +230,12 @@ def read_update(fields: Mapping[str, object]) -> CallUpdate:
         answered_by=answered_by if isinstance(answered_by, str) and answered_by else None,
         sip_code=_count(fields.get("SipResponseCode")),
         duration_s=_count(fields.get("CallDuration")),
+        room=_ROOM_EVENTS.get(str(fields.get("StatusCallbackEvent"))),
     )
 
 
 _STATUSES = frozenset(CarrierStatus)
+_ROOM_EVENTS: dict[str, RoomEvent] = {"participant-join": "join", "participant-leave": "leave"}
 
 
 def _count(value: object) -> int | None:

@@ -11,6 +11,7 @@ import typer
 from patter.cli.call import call
 from patter.cli.demo import demo
 from patter.cli.doctor import doctor
+from patter.cli.mcp import mcp
 
 __all__ = ["app"]
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(call)
 app.command()(doctor)
+app.command()(mcp)
 
 
 def _version(wanted: bool) -> None:

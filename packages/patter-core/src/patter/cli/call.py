@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from patter.cli.exit_codes import NOT_COMPLETED
 from patter.cli.options import FirstMessage, Json, MaxDuration, Plain, Record, reporting
+from patter.cli.vendors import MindName, check_variables, choose_mind, demo_agent, twilio_phone, vendor_agent
 
 if TYPE_CHECKING:
     from patter.agent import Agent
-    from patter.cli.checks import Mind
     from patter.cli.view import Facts
     from patter.phone import Patter
-    from patter.voice.base import ChatModel
 
-__all__ = ["MindName", "call"]
-
-
-class MindName(StrEnum):
-    """Whose model thinks."""
-
-    OPENAI = "openai"
-    ANTHROPIC = "anthropic"
+__all__ = ["call"]
 
 
 def call(
@@ -69,10 +60,10 @@ def call(
             {"to": to, "goal": goal, "first_message": first_message, "max_duration_sec": max_duration}
         )
         session.check_record(record)
-        mind = None if local_agent else _mind(llm)
-        _check_variables(mind, is_chosen=llm is not None)
-        phone = _phone(port)
-        agent = _local_agent() if mind is None else _agent(mind, stt_model, llm_model, voice)
+        mind = None if local_agent else choose_mind(llm)
+        check_variables(mind, is_chosen=llm is not None)
+        phone = twilio_phone(port)
+        agent = demo_agent() if mind is None else vendor_agent(mind, stt_model, llm_model, voice)
         phone.engine.run_sync(lambda _: agent.start())  # an SDK that is not installed shows before anybody is asked
         if not (yes or _agreed(arguments.to, phone.phone_number)):
             sys.stderr.write("No call was placed.\n")
@@ -80,67 +71,6 @@ def call(
         output = session.Output(json=as_json, plain=plain, record=record, began=STARTED)
         facts = _facts(phone, agent, arguments.to, is_local=local_agent)
         raise typer.Exit(session.run(phone, arguments, facts, output, agent=agent))
-
-
-def _mind(chosen: MindName | None) -> Mind:
-    from patter.cli.checks import mind_of
-
-    return mind_of(os.environ) if chosen is None else chosen.value
-
-
-def _check_variables(mind: Mind | None, *, is_chosen: bool) -> None:
-    """Make sure that every key is there, so that all that are not are told at once."""
-    from patter.cli.checks import missing_variables
-    from patter.errors import ConfigError
-
-    missing = missing_variables(os.environ, mind)
-    if not missing:
-        return
-    names = [
-        f"{name} (or ANTHROPIC_API_KEY)" if name == "OPENAI_API_KEY" and not is_chosen else name for name in missing
-    ]
-    raise ConfigError(
-        f"not set: {', '.join(names)}. 'patter doctor' says where to get them and whether they work; "
-        "'patter demo' calls on this machine without any."
-    )
-
-
-def _phone(port: int) -> Patter:
-    from patter.carriers.twilio import Twilio
-    from patter.phone import Patter
-
-    return Patter(carrier=Twilio(), port=port)
-
-
-def _agent(mind: Mind, stt_model: str | None, llm_model: str | None, voice: str | None) -> Agent:
-    from patter.agent import Agent
-    from patter.voice.deepgram.stt import DeepgramSTT
-    from patter.voice.elevenlabs.tts import ElevenLabsTTS
-
-    return Agent(
-        stt=DeepgramSTT(model=stt_model) if stt_model else DeepgramSTT(),
-        llm=_chat_model(mind, llm_model),
-        tts=ElevenLabsTTS(voice_id=voice) if voice else ElevenLabsTTS(),
-    )
-
-
-def _chat_model(mind: Mind, model: str | None) -> ChatModel:
-    if mind == "anthropic":
-        from patter.voice.anthropic import AnthropicLLM
-
-        return AnthropicLLM(model=model) if model else AnthropicLLM()
-    from patter.voice.openai import OpenAILLM
-
-    return OpenAILLM(model=model) if model else OpenAILLM()
-
-
-def _local_agent() -> Agent:
-    from patter.agent import Agent
-    from patter.local.brain import DemoBrain
-    from patter.local.voices import pick
-
-    stt, tts = pick("auto", role="agent", phrases=())
-    return Agent(stt=stt, llm=DemoBrain(), tts=tts)
 
 
 def _agreed(to: str, from_number: str) -> bool:

@@ -22,9 +22,11 @@ from patter.local.callee import Callee, DialedCall, PersonaCallee
 from patter.local.dialogue import Persona, Ring, scripted
 from patter.local.exchange_call import ExchangeCall
 from patter.local.exchange_hosts import Hosts
+from patter.local.exchange_instructions import Plant
 from patter.local.exchange_posts import Postman
 from patter.local.exchange_record import CallRecord
 from patter.local.exchange_rest import build_app
+from patter.local.exchange_rooms import Rooms
 from patter.local.exchange_settings import JUNK, Faults, Timings
 from patter.local.exchange_wire import CreateRequest
 from patter.server.listener import bind, serve
@@ -54,6 +56,7 @@ class Exchange:
         callee: who answers. One persona answers every number; a table of personas answers its numbers,
             and the others are not in service; a function makes the callee of each call.
         voice: ears and voice of the personas, such as those of `patter.local.voices.pick`.
+        announcer: the network's own voice, for ``<Say>``; without one, the personas' voice.
         account_sid, auth_token: the account's credentials; by default made up.
         timings: how fast the network is.
         faults: how the calls that are placed from now on misbehave. May be set at any time.
@@ -67,6 +70,7 @@ class Exchange:
         *,
         callee: Callable[[DialedCall], Callee] | Persona | Mapping[str, Persona],
         voice: tuple[SpeechToText, TextToSpeech] | None = None,
+        announcer: TextToSpeech | None = None,
         account_sid: str | None = None,
         auth_token: str | None = None,
         timings: Timings | None = None,
@@ -86,6 +90,8 @@ class Exchange:
         self.requests: list[RestRequest] = []
         self._callee = callee
         self._voice = voice
+        self._announcer = announcer or (voice[1] if voice is not None else None)
+        self._rooms = Rooms()
         self.hosts = Hosts(hosts)
         self._host = host
         self._port = port
@@ -165,18 +171,26 @@ class Exchange:
             callee or self._answerer(dialed),
             record,
             postman,
-            account_sid=self.account_sid,
-            auth_token=self.auth_token,
-            timings=self.timings,
+            plant=self._plant(),
             faults=self.faults,
-            hosts=self.hosts,
-            keep_audio=self._keep_audio,
         )
         self.calls[call.sid] = call
         self._tasks.start_soon(call.run)
         placed, self._placed = self._placed, anyio.Event()
         placed.set()
         return call
+
+    def _plant(self) -> Plant:
+        return Plant(
+            account_sid=self.account_sid,
+            auth_token=self.auth_token,
+            timings=self.timings,
+            hosts=self.hosts,
+            keep_audio=self._keep_audio,
+            rooms=self._rooms,
+            place=self.place,
+            announcer=self._announcer,
+        )
 
     def _answerer(self, dialed: DialedCall) -> Callee:
         if callable(self._callee):

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
-from uuid import uuid4
 
 import anyio
 from anyio import CancelScope
 from anyio.abc import TaskGroup
 
-from patter.audio import dtmf
 from patter.carriers.base import CarrierStatus
 from patter.local.callee import Callee
-from patter.local.exchange_hosts import Hosts
-from patter.local.exchange_media import MediaStream
-from patter.local.exchange_playback import Playback
+from patter.local.exchange_instructions import Instructions, Plant
 from patter.local.exchange_posts import Postman
 from patter.local.exchange_record import CallEvent, CallRecord
-from patter.local.exchange_settings import Faults, Timings
-from patter.local.exchange_wire import Connect, CreateRequest, Dial, Hangup, Refusal, Rest, Verb, read_twiml
+from patter.local.exchange_settings import Faults
+from patter.local.exchange_wire import CreateRequest, Refusal, Verb, read_twiml
 from patter.local.handset import DialedCall, Handset
 
 __all__ = ["ExchangeCall"]
@@ -54,12 +51,8 @@ class ExchangeCall:
         record: CallRecord,
         postman: Postman,
         *,
-        account_sid: str,
-        auth_token: str,
-        timings: Timings,
+        plant: Plant,
         faults: Faults,
-        hosts: Hosts,
-        keep_audio: bool,
     ) -> None:
         self.request = request
         self.dialed = dialed
@@ -75,24 +68,30 @@ class ExchangeCall:
         self._callee = callee
         self._handset = Handset(dialed, record)
         self._postman = postman
-        self._account_sid = account_sid
-        self._auth_token = auth_token
-        self._timings = timings
+        self._account_sid = plant.account_sid
+        self._timings = plant.timings
         self._faults = faults
-        self._hosts = hosts
-        self._keep_audio = keep_audio
         self._began = anyio.current_time()
         self._answered_at: float | None = None
         self._callbacks = 0
         self._live = CancelScope()
-        self._verbs = CancelScope()
-        self._redirect: list[Verb] | None = None
+        self._limit = CancelScope()
+        self._instructions = Instructions(
+            dialed, self._handset, record, postman, plant=plant, faults=faults, log=self.log, form=self._form
+        )
         self._callee_over = anyio.Event()
 
     @property
     def sid(self) -> str:
         """Twilio's name of the call."""
         return self.dialed.sid
+
+    @property
+    def talk_s(self) -> int:
+        """Whole seconds since the answer, as Twilio counts them; 0 without one."""
+        if self._answered_at is None:
+            return 0
+        return max(1, round(anyio.current_time() - self._answered_at))
 
     @property
     def heard(self) -> list[str]:
@@ -119,8 +118,12 @@ class ExchangeCall:
 
     def redirect(self, verbs: list[Verb]) -> None:
         """Drop the current instructions, with their stream, for these."""
-        self._redirect = verbs
-        self._verbs.cancel()
+        self._instructions.redirect(verbs)
+
+    def limit(self, time_limit_s: int) -> None:
+        """End the call so many seconds after its answer, whatever was said before."""
+        if self._answered_at is not None:
+            self._limit.deadline = self._answered_at + time_limit_s
 
     def resource(self) -> dict[str, Any]:
         """The call as Twilio's REST interface shows it."""
@@ -144,7 +147,7 @@ class ExchangeCall:
             "price": None,
             "price_unit": "USD",
             "queue_time": "0",
-            "parent_call_sid": None,
+            "parent_call_sid": self.request.parent,
             "phone_number_sid": "",
             "forwarded_from": None,
             "group_sid": None,
@@ -197,9 +200,11 @@ class ExchangeCall:
         tasks.start_soon(self._run_callee)
         tasks.start_soon(self._detect_machine)
         tasks.start_soon(self._watch_callee)
-        with anyio.move_on_after(self.request.time_limit_s) as limit:
-            await self._follow(await self._instructions())
-        self.ended_by = self.ended_by or ("time limit" if limit.cancelled_caught else "agent")
+        with anyio.move_on_after(self.request.time_limit_s) as self._limit:
+            if self.request.digits:
+                await self._instructions.press(self.request.digits)
+            await self._instructions.follow(await self._first_instructions())
+        self.ended_by = self.ended_by or ("time limit" if self._limit.cancelled_caught else "agent")
         return CarrierStatus.COMPLETED
 
     async def _ring(self) -> CarrierStatus | None:
@@ -226,7 +231,9 @@ class ExchangeCall:
                 return CarrierStatus.FAILED
         return None
 
-    async def _instructions(self) -> list[Verb]:
+    async def _first_instructions(self) -> Sequence[Verb]:
+        if self.request.verbs is not None:
+            return self.request.verbs
         if self.request.waits_for_verdict:
             await anyio.sleep(self._timings.machine_s)
         if self.request.twiml is not None:
@@ -237,62 +244,6 @@ class ExchangeCall:
         except Refusal as refusal:
             self.log("twiml-error", f"{refusal.code} {refusal}")
             return []
-
-    async def _follow(self, verbs: list[Verb]) -> None:
-        """Carry out the instructions, and those that a redirect puts in their place."""
-        while True:
-            with CancelScope() as self._verbs:
-                for verb in verbs:
-                    if isinstance(verb, Hangup):
-                        return
-                    await self._carry_out(verb)
-            if self._redirect is None:
-                return
-            verbs, self._redirect = self._redirect, None
-            self.log("redirect")
-
-    async def _carry_out(self, verb: Connect | Dial | Rest) -> None:
-        match verb:
-            case Connect():
-                await self._connect(verb)
-            case Rest():
-                self.log(verb.kind, verb.detail)
-                audio = dtmf.tones(verb.detail) if verb.kind == "digits" else b""
-                await self._rest(verb.seconds, audio)
-            case Dial():
-                self.log("dial", verb.number)
-                self.record.transferred_to.append(verb.number)
-                await self._rest(self._timings.transfer_s)
-                if verb.action:
-                    form = {**self._form(), "DialCallStatus": "completed", "DialCallSid": "CA" + uuid4().hex}
-                    await self._postman.fetch(verb.action, form)
-
-    async def _connect(self, verb: Connect) -> None:
-        if self._faults.media_never_connects:
-            await anyio.sleep_forever()
-        stream = MediaStream(
-            verb,
-            self.dialed,
-            self._handset,
-            self.record,
-            account_sid=self._account_sid,
-            auth_token=self._auth_token,
-            hosts=self._hosts,
-            faults=self._faults,
-            frame_s=self._timings.frame_s,
-            log=self.log,
-            keep_audio=self._keep_audio,
-        )
-        await stream.run()
-
-    async def _rest(self, seconds: float, audio: bytes = b"") -> None:
-        """Keep the line without a stream, with this audio or silence."""
-        playback = Playback()
-        playback.queue(audio)
-        start = anyio.current_time()
-        for frame in range(1, max(round(seconds * 50), len(audio) // 160) + 1):
-            self._handset.exchange(playback.tick()[0])
-            await anyio.sleep_until(start + frame * self._timings.frame_s)
 
     async def _run_callee(self) -> None:
         try:
@@ -331,9 +282,7 @@ class ExchangeCall:
         """Set the final status, once, and say so."""
         if self.status.final:
             return
-        self.duration_s = 0
-        if self._answered_at is not None:
-            self.duration_s = max(1, round(anyio.current_time() - self._answered_at))
+        self.duration_s = self.talk_s
         self._set(final)
         self._handset.end()
         self._postman.close()
@@ -357,7 +306,7 @@ class ExchangeCall:
             "CallStatus": str(self.status),
             "Direction": self.request.direction,
             "ApiVersion": "2010-04-01",
-        }
+        } | ({"ParentCallSid": self.request.parent} if self.request.parent else {})
 
     def _progress(self) -> dict[str, str]:
         """The fields that a status callback has besides."""

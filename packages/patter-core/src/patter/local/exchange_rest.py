@@ -19,7 +19,7 @@ from patter.carriers.base import CarrierStatus
 from patter.local.exchange_call import ExchangeCall
 from patter.local.exchange_hosts import Hosts
 from patter.local.exchange_settings import Faults
-from patter.local.exchange_wire import CreateRequest, Refusal, read_create, read_twiml, stream_urls
+from patter.local.exchange_wire import CreateRequest, Refusal, Verb, addresses, read_create, read_seconds, read_twiml
 
 __all__ = ["Switch", "build_app"]
 
@@ -155,10 +155,21 @@ async def _update(switch: Switch, request: Request) -> Response:
     if status:
         call.end("agent")
     elif twiml:
-        verbs = read_twiml(twiml)
-        _check_addresses(switch, stream_urls(verbs))
-        call.redirect(verbs)
+        await _redirect(switch, call, read_twiml(twiml), form)
     return JSONResponse(call.resource())
+
+
+async def _redirect(switch: Switch, call: ExchangeCall, verbs: list[Verb], form: Mapping[str, list[str]]) -> None:
+    _check_addresses(switch, addresses(verbs))
+    limit_s = read_seconds({name: values[-1] for name, values in form.items()}, "TimeLimit", 14400, 86400)
+    faults = switch.faults
+    refused = faults.redirect_status != 200
+    if not refused or faults.redirect_done:
+        call.redirect(verbs)
+        if "TimeLimit" in form:
+            call.limit(limit_s)
+    if refused:
+        raise Refusal(faults.redirect_status, 20500, "The local network was told to refuse this")
 
 
 def _check_addresses(switch: Switch, urls: Iterable[str]) -> None:

@@ -31,15 +31,13 @@ class Timings:
     """The network lets no phone ring longer than this, whatever ``Timeout`` the create request asks for."""
     machine_s: float = 1.5
     """From the answer to the verdict of the machine detection."""
-    transfer_s: float = 1.0
-    """Length of the conversation after a ``<Dial>``."""
     frame_s: float = 0.02
     """Time between two frames of 20 ms; less than that is faster than life."""
 
     @classmethod
     def quick(cls) -> Timings:
         """As little waiting as possible, and still the real pace of the audio."""
-        return cls(queue_s=0.0, dial_s=0.0, answer_s=0.05, longest_ring_s=0.3, machine_s=0.05, transfer_s=0.05)
+        return cls(queue_s=0.0, dial_s=0.0, answer_s=0.05, longest_ring_s=0.3, machine_s=0.05)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +47,8 @@ class Faults:
     ``create_status`` other than 201 refuses the create request with Twilio's error ``create_code``;
     ``create_placed`` places the call all the same, which is the doubtful case that a client has to
     reconcile. ``create_delay_s`` answers the request this much later than the call starts;
-    ``create_black_hole`` never answers it.
+    ``create_black_hole`` never answers it. ``redirect_status`` refuses new instructions for a live call;
+    ``redirect_done`` carries them out all the same.
 
     ``media_silent_s`` and the rest concern the media socket: ``media_drop_s`` cuts it without ``stop``
     after so many seconds, ``media_junk`` are messages that are injected after the first frames (`JUNK`
@@ -63,6 +62,8 @@ class Faults:
     create_delay_s: float = 0.0
     create_black_hole: bool = False
     hangup_status: int = 200
+    redirect_status: int = 200
+    redirect_done: bool = False
 
     callbacks: CallbackFault = "none"
     callback_signature: SignatureFault = "none"

@@ -21,15 +21,17 @@ __all__ = [
     "Connect",
     "CreateRequest",
     "Dial",
+    "Enter",
     "Hangup",
     "Refusal",
     "Rest",
     "Verb",
+    "addresses",
     "media_message",
     "message",
     "read_create",
+    "read_seconds",
     "read_twiml",
-    "stream_urls",
 ]
 
 _E164 = re.compile(r"\+[1-9]\d{1,14}")
@@ -67,15 +69,37 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """``<Dial>``: hands the callee over to another number."""
+    """``<Dial>`` with a number: calls it, and connects the two when it answers."""
 
     number: str
     action: str | None = None
+    caller_id: str | None = None
+    timeout_s: int = 30
+    time_limit_s: int = 14_400
+    digits: str = ""
+    status_url: str | None = None
+    status_events: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """``<Dial><Conference>``: blocks until the conference is over."""
+
+    room: str
+    action: str | None = None
+    starts_room: bool = True
+    ends_room: bool = False
+    time_limit_s: int = 14_400
+    status_url: str | None = None
+    status_events: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """``<Pause>``, ``<Say>`` or ``<Play digits>``: something of a certain length without a stream."""
+    """``<Pause>``, ``<Say>`` or ``<Play digits>``: something of a certain length without a stream.
+
+    What is said takes as long as the network's announcer needs, if it has one.
+    """
 
     seconds: float
     kind: str = "pause"
@@ -87,7 +111,7 @@ class Hangup:
     """``<Hangup>``."""
 
 
-Verb = Connect | Dial | Rest | Hangup
+Verb = Connect | Dial | Enter | Rest | Hangup
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +130,18 @@ class CreateRequest:
     machine_url: str | None
     form: Mapping[str, str] = field(repr=False)
     direction: str = "outbound-api"
+    digits: str = ""
+    """The keys to press when the callee has answered."""
+    verbs: tuple[Verb, ...] | None = None
+    """The instructions of a call that another one has dialled."""
+    parent: str | None = None
+    """That other call."""
 
     @property
     def addresses(self) -> list[str]:
         """Every address that the call will use, as far as it is known."""
         given = [url for url in (self.url, self.status_url, self.machine_url) if url]
-        return given + (stream_urls(read_twiml(self.twiml)) if self.twiml else [])
+        return given + (addresses(read_twiml(self.twiml)) if self.twiml else [])
 
     @property
     def waits_for_verdict(self) -> bool:
@@ -143,15 +173,21 @@ def read_create(form: Mapping[str, list[str]]) -> CreateRequest:
         url=one.get("Url"),
         status_url=one.get("StatusCallback"),
         status_events=frozenset(form.get("StatusCallbackEvent", ["completed"])),
-        timeout_s=_seconds(one, "Timeout", 60, 600),
-        time_limit_s=_seconds(one, "TimeLimit", 14400, 86400),
+        timeout_s=read_seconds(one, "Timeout", 60, 600),
+        time_limit_s=read_seconds(one, "TimeLimit", 14400, 86400),
         machine_detection=machine,
         machine_url=one.get("AsyncAmdStatusCallback", "") if with_verdict_later else None,
         form=one,
+        digits=_digits(one.get("SendDigits", "")),
     )
 
 
-def _seconds(form: Mapping[str, str], name: str, default: int, most: int) -> int:
+def read_seconds(form: Mapping[str, str], name: str, default: int, most: int) -> int:
+    """A number of whole seconds of a form.
+
+    Raises:
+        Refusal: it is none, or out of its range.
+    """
     text = form.get(name, str(default))
     if not text.isdecimal() or not 1 <= int(text) <= most:
         raise Refusal(400, 21208, f"Invalid {name}: 1 to {most} seconds")
@@ -190,9 +226,7 @@ def _verb(element: ElementTree.Element) -> Verb:
         case "Play" if digits := element.get("digits"):
             return Rest(0.2 * len(digits), "digits", digits)
         case "Dial":
-            number = element.find("Number")
-            text = (element.text if number is None else number.text) or ""
-            return Dial(text.strip(), element.get("action"))
+            return _dial(element)
     raise Refusal(400, 12200, f"The local network does not know <{element.tag}>")
 
 
@@ -206,9 +240,55 @@ def _connect(element: ElementTree.Element) -> Connect:
     return Connect(url.partition("?")[0], parameters, element.get("action"))
 
 
-def stream_urls(verbs: Iterable[Verb]) -> list[str]:
-    """Where these instructions connect media streams."""
-    return [verb.url for verb in verbs if isinstance(verb, Connect)]
+def _dial(element: ElementTree.Element) -> Dial | Enter:
+    conference, number = element.find("Conference"), element.find("Number")
+    action = element.get("action")
+    limit_s = read_seconds(element.attrib, "timeLimit", 14_400, 86_400)
+    if conference is not None:
+        name = (conference.text or "").strip()
+        if not name:
+            raise Refusal(400, 13214, "<Conference> needs a name")
+        return Enter(
+            name,
+            action,
+            starts_room=conference.get("startConferenceOnEnter", "true") == "true",
+            ends_room=conference.get("endConferenceOnExit", "false") == "true",
+            time_limit_s=limit_s,
+            status_url=conference.get("statusCallback"),
+            status_events=frozenset(conference.get("statusCallbackEvent", "").split()),
+        )
+    details = element if number is None else number
+    text = (details.text or "").strip()
+    if not _E164.fullmatch(text):
+        raise Refusal(400, 13223, "<Dial> needs a number in E.164 form")
+    return Dial(
+        text,
+        action,
+        caller_id=element.get("callerId"),
+        timeout_s=read_seconds(element.attrib, "timeout", 30, 600),
+        time_limit_s=limit_s,
+        digits=_digits(details.get("sendDigits", "")),
+        status_url=details.get("statusCallback"),
+        status_events=frozenset(details.get("statusCallbackEvent", "completed").split()),
+    )
+
+
+def _digits(text: str) -> str:
+    if not re.fullmatch(r"[0-9*#wW]*", text):
+        raise Refusal(400, 21213, "SendDigits holds 0-9, *, #, w and W")
+    return text.replace("W", "ww")
+
+
+def addresses(verbs: Iterable[Verb]) -> list[str]:
+    """Every address that these instructions use."""
+    urls: list[str | None] = []
+    for verb in verbs:
+        match verb:
+            case Connect():
+                urls.append(verb.url)
+            case Dial() | Enter():
+                urls += [verb.action, verb.status_url]
+    return [url for url in urls if url]
 
 
 def media_message(stream_sid: str, sequence: int, chunk: int, audio: bytes) -> str:

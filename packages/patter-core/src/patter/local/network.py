@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, cast
 
 import anyio
@@ -47,6 +47,7 @@ class LocalNetwork:
         persona: who answers, by name (see `patter.local.personas.PERSONAS`) or as a script of your own.
         voice: "speech", "tones", or "auto" for speech where it is installed.
         callee: makes who answers each call, in place of the persona; the agent then expects any English.
+        others: further personas by their numbers, such as those that a call can be transferred to.
         llm: the mind of the local agent; the deterministic demo brain if left out.
         timings: how fast the network is.
         faults: how the network misbehaves.
@@ -63,6 +64,7 @@ class LocalNetwork:
         *,
         voice: str = "auto",
         callee: Callable[[DialedCall], Callee] | None = None,
+        others: Mapping[str, Persona] | None = None,
         llm: ChatModel | None = None,
         timings: Timings | None = None,
         faults: Faults | None = None,
@@ -80,7 +82,9 @@ class LocalNetwork:
         expected = self.persona.phrases if callee is None else ()
         ears, mouth = pick(self._kind, role="agent", phrases=expected)
         self.agent = Agent(stt=ears, llm=llm or DemoBrain(), tts=mouth)
-        self.exchange = Exchange(callee=callee or self._answer, timings=timings, faults=faults)
+        self._others = dict(others or {})
+        self._callee = callee or self._main
+        self.exchange = Exchange(callee=self._answer, announcer=mouth, timings=timings, faults=faults)
         self.voice_url: str | None = None
         """Where the running phone takes incoming calls."""
         self._goals: deque[str] = deque(maxlen=_GOALS_REMEMBERED)
@@ -110,5 +114,12 @@ class LocalNetwork:
             task_status.started(carrier)
 
     def _answer(self, dialed: DialedCall) -> Callee:
+        other = self._others.get(dialed.to)
+        if other is None:
+            return self._callee(dialed)
+        # What it will hear is not known beforehand: any English.
+        return PersonaCallee(other, *pick(self._kind, role="callee", phrases=()))
+
+    def _main(self, dialed: DialedCall) -> Callee:
         sentences = [sentence for goal in self._goals or [""] for sentence in phrases(goal)]
         return PersonaCallee(self.persona, *pick(self._kind, role="callee", phrases=sentences))

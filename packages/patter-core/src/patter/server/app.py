@@ -64,6 +64,7 @@ def build_app(phone: PhoneDoor, carrier: Carrier) -> Starlette:
     """The routes of one phone and its carrier.
 
     ``POST /{carrier}/status/{ref}`` and ``/{carrier}/machine/{ref}`` take callbacks of our calls,
+    ``/{carrier}/leg/{ref}`` those of the second legs of transfers,
     ``/{carrier}/voice`` takes incoming calls and ``/{carrier}/status`` their callbacks, ``/{carrier}/media``
     takes media sockets, ``GET /health`` answers while the server runs.
     """
@@ -75,6 +76,7 @@ def build_app(phone: PhoneDoor, carrier: Carrier) -> Starlette:
             Route("/health", _health, methods=["GET"]),
             Route(f"{prefix}/status/{{ref}}", webhook, methods=["POST"]),
             Route(f"{prefix}/machine/{{ref}}", webhook, methods=["POST"]),
+            Route(f"{prefix}/leg/{{ref}}", webhook, methods=["POST"]),
             Route(f"{prefix}/status", webhook, methods=["POST"]),
             Route(f"{prefix}/voice", _voice(phone, carrier), methods=["POST"]),
             WebSocketRoute(f"{prefix}/media", media),

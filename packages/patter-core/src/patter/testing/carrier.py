@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,6 +11,7 @@ import anyio.lowlevel
 
 from patter.agent import Agent
 from patter.call.call import Call
+from patter.call.gear import PhoneGear
 from patter.call.mouth import Tap
 from patter.call.prices import Prices
 from patter.call.request import CallRequest, EventSink
@@ -23,7 +24,10 @@ from patter.carriers.base import (
     Line,
     LineStart,
     MediaSocket,
+    Room,
+    RoomEvent,
     Stopped,
+    TransferOrder,
 )
 from patter.envelope import CallResult
 from patter.errors import CarrierError, LineError, SignatureError
@@ -32,6 +36,7 @@ from patter.testing.line import ScriptedLine
 __all__ = ["ScriptedCarrier"]
 
 CARRIER_ID = "CA00000000000000000000000000000001"
+LEG_ID = "CA00000000000000000000000000000002"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,9 @@ class ScriptedCarrier:
         found: what each search for a doubtful dial finds, in order: an id, nothing, or an error.
             Once they are used up, nothing is found.
         hang_up_error: raised by hanging up.
+        leg_error: raised by the dial of a transfer's second leg.
+        transfer_error: raised by the request that takes the caller away.
+        transfer_done: carry that request out, though it raises.
         final_s: the last status comes so long after a hang-up of either side; None if it never does.
     """
 
@@ -68,19 +76,35 @@ class ScriptedCarrier:
         dial_error: CarrierError | None = None,
         found: Iterable[str | CarrierError | None] = (),
         hang_up_error: CarrierError | None = None,
+        leg_error: CarrierError | None = None,
+        transfer_error: CarrierError | None = None,
+        transfer_done: bool = False,
         final_s: float | None = 0.1,
     ) -> None:
         self.name = name
         self.dials: list[DialOrder] = []
         self.hang_ups: list[str] = []
         self.finds: list[DialOrder] = []
+        self.legs: list[DialOrder] = []
+        """Second legs that were dialled."""
+        self.hand_overs: list[TransferOrder] = []
+        self.moves: list[Room] = []
         self.refused: list[str] = []
         """Why media sockets were turned away."""
         self._dial_s = dial_s
         self._dial_error = dial_error
         self._found = list(found)
         self._hang_up_error = hang_up_error
+        self._leg_error = leg_error
+        self._transfer_error = transfer_error
+        self._transfer_done = transfer_done
         self._final_s = final_s
+        self._leg_steps: list[tuple[float, CallUpdate]] = []
+        self._leg_status: CarrierStatus | None = None
+        self._tell_leg: Callable[[CallUpdate], None] = lambda update: None
+        self._leg_ref = ""
+        self._is_moved = False
+        self._tasks: anyio.abc.TaskGroup | None = None
         self._steps: list[tuple[float, _Step]] = []
         self._over: CarrierStatus | None = None
         self._answered = False
@@ -117,6 +141,21 @@ class ScriptedCarrier:
     def joins(self, at: float, line: Line, *, token: str | None = None) -> Self:
         """Bring a media connection, with the call's own token unless another is given."""
         self._steps.append((at, _Join(line, token)))
+        return self
+
+    def leg(
+        self,
+        at: float,
+        status: CarrierStatus | str | None = None,
+        *,
+        answered_by: str | None = None,
+        sip_code: int | None = None,
+        room: RoomEvent | None = None,
+        carrier_id: str = LEG_ID,
+    ) -> Self:
+        """Report something of a transfer's second leg, so many seconds after its dial."""
+        told = None if status is None else CarrierStatus(status)
+        self._leg_steps.append((at, CallUpdate(carrier_id, told, answered_by, sip_code, room=room)))
         return self
 
     # --- running a call ------------------------------------------------------------------------
@@ -171,6 +210,7 @@ class ScriptedCarrier:
             addresses=Addresses("https://patter.test", self.name),
             prices=Prices(),
             dial_lock=anyio.Lock(),
+            gear=PhoneGear(),
             on_event=on_event,
             tap=tap,
         )
@@ -179,6 +219,8 @@ class ScriptedCarrier:
         """Run a call, playing this carrier's script against it. Cancelling it cancels the call's host."""
         result: CallResult | None = None
         async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            self._tell_leg = lambda update: call.transfers.report(self._leg_ref, update)
             tasks.start_soon(self._play, call, tasks)
             try:
                 result = await call.run(tasks)
@@ -222,8 +264,20 @@ class ScriptedCarrier:
             self.refused.append(str(error))
 
     async def _watch(self, line: ScriptedLine) -> None:
-        if await line.wait_hung_up():
+        if await line.wait_hung_up() and not self._is_moved:
             self._ended.set()
+
+    async def _play_leg(self) -> None:
+        start = anyio.current_time()
+        for at_s, update in sorted(self._leg_steps, key=lambda entry: entry[0]):
+            await anyio.sleep_until(start + at_s)
+            self._say_of_leg(update)
+
+    def _say_of_leg(self, update: CallUpdate) -> None:
+        if self._leg_status is None or not self._leg_status.final:
+            if update.carrier_id == LEG_ID:
+                self._leg_status = update.status or self._leg_status
+            self._tell_leg(update)
 
     async def _report_end(self, call: Call) -> None:
         """Somebody has hung up: report it, in time."""
@@ -234,9 +288,9 @@ class ScriptedCarrier:
                 self._over = CarrierStatus.COMPLETED if self._answered else CarrierStatus.CANCELED
                 call.report(CallUpdate(CARRIER_ID, self._over))
 
-    def _hang_up_lines(self) -> None:
+    def _hang_up_lines(self, reason: str = "hung up") -> None:
         for line in self._lines:
-            line.bring(Stopped(clean=True, reason="hung up"))
+            line.bring(Stopped(clean=True, reason=reason))
 
     # --- the seam ------------------------------------------------------------------------------
 
@@ -245,6 +299,8 @@ class ScriptedCarrier:
 
     async def dial(self, order: DialOrder) -> str:
         """Record the order; answer as told."""
+        if order.room is not None:
+            return await self._dial_leg(order)
         self.dials.append(order)
         self._dialled.set()
         await anyio.sleep(self._dial_s)
@@ -252,18 +308,56 @@ class ScriptedCarrier:
             raise self._dial_error
         return CARRIER_ID
 
+    async def _dial_leg(self, order: DialOrder) -> str:
+        self.legs.append(order)
+        self._leg_ref = order.ref
+        assert self._tasks is not None, "a transfer needs a call that runs"
+        self._leg_status = None
+        if self._leg_error is None or self._leg_error.doubtful:
+            self._tasks.start_soon(self._play_leg)
+        await anyio.sleep(self._dial_s)
+        if self._leg_error is not None:
+            raise self._leg_error
+        return LEG_ID
+
+    async def hand_over(self, carrier_id: str, order: TransferOrder, *, events_url: str) -> None:
+        """Record it; the media connection ends."""
+        self.hand_overs.append(order)
+        self._leg_ref = events_url.rpartition("/")[2]
+        await self._take_away(CallUpdate(LEG_ID, CarrierStatus.INITIATED))
+
+    async def move(self, carrier_id: str, room: Room) -> None:
+        """Record it; the media connection ends, and the caller joins the room."""
+        self.moves.append(room)
+        await self._take_away(CallUpdate(CARRIER_ID, room="join"))
+
+    async def _take_away(self, evidence: CallUpdate) -> None:
+        await anyio.sleep(self._dial_s)
+        if self._transfer_error is None or self._transfer_done:
+            self._is_moved = True
+            self._hang_up_lines("transferred")
+            self._tell_leg(evidence)
+        if self._transfer_error is not None:
+            raise self._transfer_error
+
     async def hang_up(self, carrier_id: str) -> None:
         """Record it; the media connection ends, and the last status follows."""
         self.hang_ups.append(carrier_id)
         await anyio.lowlevel.checkpoint()
         if self._hang_up_error is not None:
             raise self._hang_up_error
+        if carrier_id == LEG_ID:
+            talking = self._leg_status is CarrierStatus.IN_PROGRESS
+            self._say_of_leg(CallUpdate(LEG_ID, CarrierStatus.COMPLETED if talking else CarrierStatus.CANCELED))
+            return
         self._hang_up_lines()
         self._ended.set()
 
     async def fetch(self, carrier_id: str) -> CallUpdate:
         """How the call stands: over as reported, in progress, or ringing."""
         await anyio.lowlevel.checkpoint()
+        if carrier_id == LEG_ID:
+            return CallUpdate(LEG_ID, self._leg_status)
         alive = CarrierStatus.IN_PROGRESS if self._answered else CarrierStatus.RINGING
         return CallUpdate(carrier_id, self._over or alive)
 

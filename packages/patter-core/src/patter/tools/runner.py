@@ -1,30 +1,41 @@
-"""The only place that executes in-call tools: it always answers, once, with a result or a safe code."""
+"""The only place that executes in-call tools: it always answers, once, with a result or a safe code.
+
+The five codes are ``unknown_tool``, ``invalid_arguments``, ``handler_error``, ``timeout`` and ``shutdown``.
+"""
 
 from __future__ import annotations
 
-import inspect
 import json
+import logging
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
-import anyio.to_thread
-from jsonschema import Draft202012Validator
 
-from patter.tools.model import Tool, ToolContext
-from patter.voice.base import ToolCall, ToolSpec
+from patter.tools.encoding import decode, encode, find
+from patter.tools.handlers import HandlerFailed, call_handler
+from patter.tools.model import Handler, Tool, ToolContext
+from patter.tools.refusals import ErrorReason, ToolRefusal
+from patter.tools.validation import Validator
+from patter.voice.base import ToolSpec
 
-__all__ = ["ErrorReason", "ToolOutcome", "ToolRunner"]
+__all__ = ["Hooks", "ToolOutcome", "ToolRunner"]
 
-ErrorReason = Literal["unknown_tool", "invalid_arguments", "handler_error", "timeout", "shutdown"]
+_REMEMBERED = 10_000
+_WARN_BYTES = 4096
+
+_log = logging.getLogger("patter.tools")
 
 
 @dataclass(frozen=True, slots=True)
 class ToolOutcome:
     """What the mind is told, and how long it took. Errors carry a safe code, never an exception's text."""
 
-    call: ToolCall
+    call_id: str
+    tool_name: str
     output: str
     reason: ErrorReason | None
     duration_ms: float
@@ -34,102 +45,250 @@ class ToolOutcome:
         return self.reason is not None
 
 
-class _Refused(Exception):
-    def __init__(self, reason: ErrorReason, details: list[str] | None = None) -> None:
-        self.reason: ErrorReason = reason
-        self.details = details or []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """Who is told what happens. None of them is given arguments or outputs; what they raise is swallowed.
+
+    Args:
+        invoked: a handler is about to start: call id, tool.
+        completed: an output exists: call id, tool, whether it is an error.
+        failed: why there is no result: call id, tool, one of the five codes.
+        raised: the exception of a handler, for the host's developer: call id, tool, exception.
+        progress: what a handler says while it works: call id, tool, text.
+    """
+
+    invoked: Callable[[str, str], object] | None = None
+    completed: Callable[[str, str, bool], object] | None = None
+    failed: Callable[[str, str, ErrorReason], object] | None = None
+    raised: Callable[[str, str, BaseException], object] | None = None
+    progress: Callable[[str, str, str], object] | None = None
 
 
 class ToolRunner:
-    """Runs the tools of one call.
+    """Executes tools: every call id once in a generation, and every one with exactly one outcome.
 
-    A tool call id that was seen before gets the first outcome; its handler is not run again. Sync
-    handlers run in a thread. A handler's exception goes to ``on_exception`` and nowhere else.
+    Args:
+        tools: what may be called; more can be registered at any time.
+        timeout_s: of a tool that names no time-out.
+        context: what every handler learns of its call.
+        bind: makes the handler of a tool that brings none. Such a handler is trusted: it runs on this loop.
+        assign: takes the variables that a tool's result sets.
+        hooks: who is told.
     """
 
     def __init__(
         self,
-        tools: Iterable[Tool],
+        tools: Iterable[Tool] = (),
         *,
-        timeout_s: float,
-        context: Callable[[], Mapping[str, Any]],
-        on_exception: Callable[[str, Exception], None] | None = None,
+        timeout_s: float = 30.0,
+        context: Callable[[], Mapping[str, Any]] = dict,
+        bind: Callable[[Tool], Handler] | None = None,
+        assign: Callable[[str, Any], object] | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
-        self._tools = {tool.name: tool for tool in tools}
+        self.generation = 0
         self._timeout_s = timeout_s
         self._context = context
-        self._on_exception = on_exception
-        self._done: dict[str, ToolOutcome] = {}
+        self._bind = bind
+        self._assign = assign
+        self._hooks = hooks or Hooks()
+        self._tools: dict[str, _Registered] = {}
+        self._runs: OrderedDict[str, _Run] = OrderedDict()
+        self._is_destroyed = False
+        self._warned: set[str] = set()
+        for tool in tools:
+            self.register(tool)
+
+    # --- the registry --------------------------------------------------------------------------
+
+    def register(self, tool: Tool | str, handler: Handler | None = None) -> None:
+        """Add a tool, or replace the one of its name; with a bare name, ``handler`` takes any JSON arguments."""
+        if isinstance(tool, Tool):
+            self._tools[tool.exported_name] = _Registered(tool, tool.handler, Validator(tool.llm_parameters()))
+        else:
+            self._tools[tool] = _Registered(None, handler, None)
+
+    def register_all(self, handlers: Mapping[str, Handler]) -> None:
+        """Register bare handlers by name."""
+        for name, handler in handlers.items():
+            self.register(name, handler)
+
+    def unregister(self, name: str) -> bool:
+        """Take a tool away; False if there was none."""
+        return self._tools.pop(name, None) is not None
+
+    def has(self, name: str) -> bool:
+        return name in self._tools
+
+    @property
+    def names(self) -> list[str]:
+        """What can be called."""
+        return [*self._tools]
+
+    def tool(self, name: str) -> Tool | None:
+        """The tool of that name, if it is there and enabled."""
+        known = self._tools.get(name)
+        return known.tool if known is not None and known.is_enabled else None
 
     def specs(self) -> list[ToolSpec]:
-        """What the mind is offered."""
-        return [tool.spec() for tool in self._tools.values()]
+        """What the mind is offered: the enabled tools, by priority and name."""
+        tools = [known.tool for known in self._tools.values() if known.tool is not None and known.is_enabled]
+        return [tool.spec() for tool in sorted(tools, key=lambda tool: (tool.priority, tool.name))]
 
-    async def run(self, call: ToolCall) -> ToolOutcome:
-        """Execute one tool call. Never raises for what the tool does."""
-        if (known := self._done.get(call.id)) is not None:
-            return known
-        started = anyio.current_time()
-        reason: ErrorReason | None = None
+    # --- running -------------------------------------------------------------------------------
+
+    def is_new(self, call_id: str) -> bool:
+        """True if no call of this id is running, or was run in this generation."""
+        return not self._is_destroyed and call_id not in self._runs
+
+    async def run(self, call_id: str, name: str, arguments: str | Mapping[str, Any] | None) -> ToolOutcome:
+        """Execute one tool call; its outcome. A call id that is known gets the first one's outcome.
+
+        Never raises for what a tool does. If this is cancelled, the outcome is ``shutdown``.
+        """
+        if (first := self._runs.get(call_id)) is not None:
+            await first.over.wait()
+            assert first.outcome is not None
+            return first.outcome
+        run = _Run(call_id, name, self.generation, anyio.current_time())
+        if self._is_destroyed:
+            return run.settle(_refusal("shutdown"), "shutdown")
+        self._remember(run)
         try:
-            output = await self._execute(call)
-        except _Refused as refused:
-            reason = refused.reason
-            output = json.dumps({"error": reason} | ({"details": refused.details} if refused.details else {}))
-        outcome = ToolOutcome(call, output, reason, (anyio.current_time() - started) * 1000)
-        self._done[call.id] = outcome
+            with run.scope:
+                self._settle(run, *await self._outcome(run, arguments))
+        finally:
+            if run.outcome is None:  # it was cancelled
+                self._settle(run, _refusal("shutdown"), "shutdown")
+        assert run.outcome is not None
+        return run.outcome
+
+    def cancel(self, call_id: str) -> None:
+        """Stop waiting for a call; its outcome is ``shutdown``, and what comes later is dropped."""
+        if (run := self._runs.get(call_id)) is not None:
+            run.scope.cancel()
+
+    def reset(self) -> None:
+        """Begin a new generation: known call ids are forgotten, what still runs has its output dropped."""
+        self.generation += 1
+        self._runs.clear()
+
+    def destroy(self) -> None:
+        """`reset`, and nothing can be called any more."""
+        self.reset()
+        self._tools.clear()
+        self._is_destroyed = True
+
+    async def _outcome(self, run: _Run, text: str | Mapping[str, Any] | None) -> tuple[str, ErrorReason | None]:
+        try:
+            return await self._execute(run, text), None
+        except ToolRefusal as refusal:
+            return _refusal(refusal.reason, **refusal.fields), refusal.reason
+        except TimeoutError:
+            return _refusal("timeout"), "timeout"
+        except HandlerFailed as failure:
+            self._tell(self._hooks.raised, run.call_id, run.name, failure.cause)
+        except Exception as error:  # the boundary to an executor
+            self._tell(self._hooks.raised, run.call_id, run.name, error)
+        return _refusal("handler_error"), "handler_error"
+
+    async def _execute(self, run: _Run, text: str | Mapping[str, Any] | None) -> str:
+        known = self._tools.get(run.name)
+        if known is None or not known.is_enabled:
+            raise ToolRefusal("unknown_tool")
+        arguments = decode(text)
+        if known.tool is not None and known.validator is not None:
+            arguments = known.validator.check({} if arguments is None else arguments) | known.tool.static_arguments
+        raw = text if isinstance(text, str) else ("" if text is None else json.dumps(dict(text)))
+        facts = {"call_id": run.call_id, **self._context()}
+        context = ToolContext(facts, tool_call_id=run.call_id, tool_name=run.name, raw_arguments=raw)
+        self._tell(self._hooks.invoked, run.call_id, run.name)
+        with anyio.fail_after(known.timeout_s or self._timeout_s):
+            if known.handler is not None:
+                value = await call_handler(
+                    known.handler,
+                    arguments,
+                    context,
+                    on_progress=lambda said: self._tell(self._hooks.progress, run.call_id, run.name, said),
+                )
+            else:
+                value = await self._bound(known)(arguments, context)
+        if known.tool is not None and self._assign is not None:
+            for assignment in known.tool.assignments:
+                if (found := find(value, assignment.path)) is not None:
+                    self._assign(assignment.variable, found)
+        output = encode(value)
+        if len(output) > _WARN_BYTES and run.name not in self._warned:
+            self._warned.add(run.name)
+            _log.warning("tool %s answers %d characters; long answers make the agent slow", run.name, len(output))
+        return output
+
+    def _bound(self, known: _Registered) -> Handler:
+        if known.bound is None:
+            assert known.tool is not None
+            if self._bind is None:
+                raise ToolRefusal("unknown_tool")
+            known.bound = self._bind(known.tool)
+        return known.bound
+
+    def _settle(self, run: _Run, output: str, reason: ErrorReason | None) -> ToolOutcome:
+        if run.generation != self.generation:
+            output, reason = _refusal("shutdown"), "shutdown"
+        outcome = run.settle(output, reason)
+        if reason is not None:
+            self._tell(self._hooks.failed, run.call_id, run.name, reason)
+        if reason != "shutdown":
+            self._tell(self._hooks.completed, run.call_id, run.name, outcome.is_error)
+        _log.debug("tool %s, call %s: %s, %.1f ms", run.name, run.call_id, reason or "ok", outcome.duration_ms)
         return outcome
 
-    async def _execute(self, call: ToolCall) -> str:
-        tool = self._tools.get(call.name)
-        if tool is None:
-            raise _Refused("unknown_tool")
-        arguments = _arguments(tool, call.arguments)
-        context = ToolContext(self._context(), tool_call_id=call.id, tool_name=call.name)
-        try:
-            with anyio.fail_after(tool.timeout_s or self._timeout_s):
-                value = await _invoke(tool, arguments, context)
-        except TimeoutError:
-            raise _Refused("timeout") from None
-        except Exception as error:  # the boundary to the host's code
-            if self._on_exception is not None:
-                self._on_exception(call.name, error)
-            raise _Refused("handler_error") from None
-        return _encode(value)
+    def _remember(self, run: _Run) -> None:
+        self._runs[run.call_id] = run
+        while len(self._runs) > _REMEMBERED:
+            oldest = next(iter(self._runs))
+            if not self._runs[oldest].over.is_set():
+                break  # a call that runs is never forgotten
+            del self._runs[oldest]
+
+    @staticmethod
+    def _tell(hook: Callable[..., object] | None, *facts: Any) -> None:
+        if hook is not None:
+            with suppress(Exception):  # the boundary to the host's code
+                hook(*facts)
 
 
-async def _invoke(tool: Tool, arguments: dict[str, Any], context: ToolContext) -> Any:
-    if inspect.iscoroutinefunction(tool.handler):
-        return await tool.handler(arguments, context)
-    value = await anyio.to_thread.run_sync(tool.handler, arguments, context, abandon_on_cancel=True)
-    return await value if inspect.isawaitable(value) else value
+@dataclass(slots=True)
+class _Registered:
+    tool: Tool | None
+    handler: Handler | None
+    validator: Validator | None
+    bound: Handler | None = None
+
+    @property
+    def is_enabled(self) -> bool:
+        return self.tool is None or self.tool.is_enabled
+
+    @property
+    def timeout_s(self) -> float | None:
+        return None if self.tool is None or self.tool.limit_ms is None else self.tool.limit_ms / 1000
 
 
-def _arguments(tool: Tool, text: str) -> dict[str, Any]:
-    try:
-        arguments = json.loads(text) if text.strip() else {}
-    except (ValueError, RecursionError):
-        raise _Refused("invalid_arguments", ["not valid JSON"]) from None
-    if not isinstance(arguments, dict):
-        raise _Refused("invalid_arguments", ["not an object"])
-    errors = Draft202012Validator(tool.parameters).iter_errors(arguments)
-    # Names of properties only: a value may be the callee's.
-    details = sorted({"/".join(map(str, error.path)) or f"{error.validator}: {_missing(error)}" for error in errors})
-    if details:
-        raise _Refused("invalid_arguments", details)
-    return arguments
+@dataclass(slots=True)
+class _Run:
+    call_id: str
+    name: str
+    generation: int
+    began: float
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    over: anyio.Event = field(default_factory=anyio.Event)
+    outcome: ToolOutcome | None = None
+
+    def settle(self, output: str, reason: ErrorReason | None) -> ToolOutcome:
+        duration_ms = (anyio.current_time() - self.began) * 1000
+        self.outcome = ToolOutcome(self.call_id, self.name, output, reason, duration_ms)
+        self.over.set()
+        return self.outcome
 
 
-def _missing(error: Any) -> str:
-    if error.validator != "required":
-        return "arguments"
-    return ", ".join(name for name in error.validator_value if name not in error.instance)
-
-
-def _encode(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError):
-        raise _Refused("handler_error") from None
+def _refusal(reason: ErrorReason, **fields: Any) -> str:
+    return json.dumps({"error": reason, **fields}, ensure_ascii=False)

@@ -46,6 +46,8 @@ class AdapterHarness(Protocol):
     """How one framework builds, describes and calls the tool.
 
     The four flags say what the framework can do; the suite asks for the promise in another way where it cannot.
+    A harness may have a fifth, ``cancels_agent``: False if cancelling an agent does not reach the tool, although
+    cancelling a use by hand does. Without it, ``cancels_on_await`` holds for both.
     """
 
     name: str

@@ -1,0 +1,89 @@
+"""What the tools of a call work with: some of it is the phone's, some the agent's, and some the call's own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from anyio.abc import TaskGroup
+
+from patter.call.request import CallRequest
+from patter.tools.mcp.servers import McpServers
+from patter.tools.safe_http import SafeHttp
+from patter.tools.services import CallServices
+from patter.tools.variables import Variables
+
+if TYPE_CHECKING:
+    from patter.call.transcript import Transcript
+    from patter.store.knowledge import Retriever
+
+__all__ = ["CallGear", "PhoneGear", "call_gear"]
+
+
+class PhoneGear:
+    """What all calls of a phone share. Used on the phone's loop, and closed there.
+
+    Args:
+        tasks: where connections to MCP servers live; None has none of them.
+        allow_hosts: hosts with their ports that requests may reach though they are not public; for development.
+    """
+
+    def __init__(self, tasks: TaskGroup | None = None, *, allow_hosts: Collection[str] = ()) -> None:
+        self.http = SafeHttp(allow_hosts=allow_hosts)
+        self.mcp = None if tasks is None else McpServers(tasks, allow_hosts=allow_hosts)
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        if self.mcp is not None:
+            await self.mcp.aclose()
+        await self.http.aclose()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallGear(CallServices):
+    """What the tools of one call share.
+
+    Args:
+        mcp: the phone's MCP servers.
+        knowledge: where the agent's documents are searched.
+        transcript: what was said so far.
+        play: plays mu-law audio into the call, and returns once it was played.
+    """
+
+    mcp: McpServers | None
+    transcript: Transcript
+    knowledge: Retriever | None = None
+    play: Callable[[bytes], Awaitable[None]] = field(repr=False)
+
+    @property
+    def caller_turns(self) -> int:
+        """How many turns the other side has had."""
+        return self.transcript.user_turns
+
+
+def call_gear(
+    request: CallRequest, phone: PhoneGear, transcript: Transcript, play: Callable[[bytes], Awaitable[None]]
+) -> CallGear:
+    """What the tools of a call work with."""
+    agent = request.agent
+    now = datetime.now().astimezone()
+    system = {
+        "caller_phone": request.from_number,
+        "callee_phone": request.to,
+        "direction": "inbound" if request.inbound else "outbound",
+        "now": now.isoformat(timespec="seconds"),
+        "date": now.date().isoformat(),
+        "time": now.strftime("%H:%M"),
+    }
+    return CallGear(
+        variables=Variables(agent.variables, system),
+        http=phone.http,
+        mcp=phone.mcp,
+        secrets=agent.secrets,
+        webhook_secret=agent.webhook_secret,
+        knowledge=agent.knowledge,
+        transcript=transcript,
+        play=play,
+    )

@@ -1,0 +1,1 @@
+"""Tool calls and their outputs in the words of other systems. Pure."""

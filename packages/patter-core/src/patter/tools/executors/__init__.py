@@ -1,0 +1,1 @@
+"""What the tool types do: each module has ``bind(tool, services)``, which gives the handler of one tool in one call."""

@@ -1,0 +1,47 @@
+"""Checks the arguments that a model wrote against a tool's JSON Schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from patter.tools.refusals import ToolRefusal
+
+__all__ = ["Validator"]
+
+
+class Validator:
+    """The check of one tool's arguments."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        from jsonschema import Draft202012Validator  # 60 ms, and not needed to import the package
+
+        self._validator = Draft202012Validator(schema)
+
+    def check(self, arguments: Any) -> dict[str, Any]:
+        """The arguments, if they are an object that fits.
+
+        Raises:
+            ToolRefusal: they do not. Its ``details`` name properties, and no value: a value may be the callee's.
+        """
+        if not isinstance(arguments, dict):
+            raise ToolRefusal("invalid_arguments", details=["not an object"])
+        details = {detail for error in self._validator.iter_errors(arguments) for detail in _details(error)}
+        if details:
+            raise ToolRefusal("invalid_arguments", details=sorted(details))
+        return arguments
+
+
+def _details(error: Any) -> Iterator[str]:
+    where = [str(part) for part in error.absolute_path]
+    if error.validator == "required":
+        for name in error.validator_value:
+            if name not in error.instance:
+                yield "missing: " + "/".join([*where, name])
+    elif error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        for name in error.instance:
+            if name not in known:
+                yield "unknown: " + "/".join([*where, str(name)])
+    else:
+        yield "invalid: " + ("/".join(where) or "arguments")

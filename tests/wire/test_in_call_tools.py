@@ -1,0 +1,318 @@
+"""In-call tools in whole calls on the local network: real server, real media socket, real requests."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import anyio
+import pytest
+
+from patter import Agent, CallResult, Patter, PatterTool
+from patter.local.dialogue import Dialogue, Heard, Listen, Persona, Ring, Say, Wait, scripted
+from patter.local.exchange import Timings
+from patter.settings import Timing
+from patter.tools.signing import verify_webhook
+from patter.voice.base import Delta, Message, ToolCall, ToolSpec
+
+pytestmark = pytest.mark.anyio
+
+TO, TARGET = "+15550100199", "+15550100777"
+ASKING = scripted(Say("What about my order?"), Listen(), Wait(0.3))
+PATIENT = scripted(Say("What colour?"), Listen(), Listen(), Wait(0.3))
+SECRET = "webhook-secret"
+
+
+class Mind:
+    """Calls the tools of its script in its first answer, then says what the last result was and hangs up."""
+
+    model = "local/tools"
+
+    def __init__(self, *calls: tuple[str, dict[str, Any]], text: str = "") -> None:
+        self._calls = [
+            ToolCall(f"t{number}", name, json.dumps(arguments)) for number, (name, arguments) in enumerate(calls)
+        ]
+        self._text = text
+        self.offered: list[ToolSpec] = []
+
+    @asynccontextmanager
+    async def stream(
+        self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+    ) -> AsyncIterator[AsyncIterator[Delta]]:
+        self.offered = list(tools)
+        results = [message.content for message in messages if message.role == "tool"]
+
+        async def deltas() -> AsyncIterator[Delta]:
+            if messages[-1].content.startswith("The transfer came to nothing"):
+                yield "They are not there. Goodbye."
+                yield ToolCall("bye", "end_call", "{}")
+            elif not results:
+                if self._text:
+                    yield self._text
+                for call in self._calls:
+                    yield call
+            else:
+                yield f"It is {results[-1]}. Goodbye."
+                yield ToolCall("bye", "end_call", "{}")
+
+        yield deltas()
+
+
+def phone_of(mind: Mind, persona: Persona = ASKING, **options: Any) -> Patter:
+    return Patter.local(persona, voice="tones", timings=Timings.quick(), llm=mind, **options)
+
+
+async def place(phone: Patter, tools: list[Any], **agent: Any) -> CallResult:
+    assert phone.default_agent is not None
+    default = phone.default_agent
+    timing = Timing(end_of_turn_s=0.2, end_of_turn_marked_s=0.1, final_status_s=0.5, mind_filler_s=20)
+    who = Agent(stt=default.stt, llm=default.llm, tts=default.tts, tools=tools, timing=timing, **agent)
+    async with PatterTool(phone, who) as tool:
+        return await tool.execute(to=TO, goal="Help", max_duration_sec=40)
+
+
+def said(result: CallResult) -> str:
+    return " ".join(line.text for line in result.transcript if line.role == "agent")
+
+
+def heard(phone: Patter, number: str = TO) -> str:
+    assert phone.network is not None
+    (call,) = [call for call in phone.network.exchange.calls.values() if call.dialed.to == number]
+    return " ".join(call.heard)
+
+
+class Shop(BaseHTTPRequestHandler):
+    """A server of the host's own. It keeps what it was asked."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.asked.append((dict(self.headers), body))  # type: ignore[attr-defined]
+        answer = json.dumps({"status": "shipped"}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: Any) -> None:
+        """Be quiet."""
+
+
+@pytest.fixture
+def shop() -> Iterator[ThreadingHTTPServer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Shop)
+    server.asked = []  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def webhook(server: ThreadingHTTPServer, host: str = "127.0.0.1") -> dict[str, Any]:
+    return {
+        "name": "get_order_status",
+        "description": "Look up an order by its number. Returns its status.",
+        "parameters": {"type": "object", "properties": {"order_id": {"type": "string"}}, "required": ["order_id"]},
+        "webhook_url": f"http://{host}:{server.server_port}/orders",
+    }
+
+
+async def test_a_signed_webhook_is_asked_once_and_its_answer_is_spoken(shop: ThreadingHTTPServer) -> None:
+    mind = Mind(("get_order_status", {"order_id": "ORD-1"}))
+    phone = phone_of(mind, allow_hosts=[f"127.0.0.1:{shop.server_port}"])
+    result = await place(phone, [webhook(shop)], webhook_secret=SECRET)
+    assert result.status == "completed"
+    assert '{"status": "shipped"}' in said(result)
+    ((headers, body),) = shop.asked  # type: ignore[attr-defined]
+    told = json.loads(body)
+    assert (told["tool"], told["arguments"], told["caller"], told["callee"]) == (
+        "get_order_status",
+        {"order_id": "ORD-1"},
+        phone.phone_number,
+        TO,
+    )
+    assert told["call_id"] == result.call_id
+    assert headers["Idempotency-Key"] == "t0"
+    verify_webhook(body, headers, SECRET)
+    assert [spec.name for spec in mind.offered] == ["get_order_status", "end_call"]
+    assert result.details is not None
+    assert [(record.name, record.is_error) for record in result.details.tool_calls] == [
+        ("get_order_status", False),
+        ("end_call", False),
+    ]
+
+
+async def test_an_internal_address_is_not_asked(shop: ThreadingHTTPServer) -> None:
+    result = await place(phone_of(Mind(("get_order_status", {"order_id": "1"}))), [webhook(shop, "localhost.")])
+    assert '{"error": "handler_error"}' in said(result)
+    assert shop.asked == []  # type: ignore[attr-defined]
+
+
+async def test_a_filler_is_spoken_while_a_slow_tool_runs_and_its_progress_too() -> None:
+    async def slow(arguments: dict[str, Any], context: Any) -> AsyncIterator[dict[str, Any]]:
+        await anyio.sleep(1.0)
+        yield {"progress": "I have found it."}
+        await anyio.sleep(0.1)
+        yield {"result": "blue"}
+
+    tool = {"name": "look", "description": "Looks up what colour it is.", "handler": slow}
+    phone = phone_of(Mind(("look", {})))
+    result = await place(phone, [tool])
+    assert said(result) == "One moment, please. I have found it. It is blue. Goodbye."
+    assert heard(phone) == said(result)
+    assert result.details is not None
+    assert result.details.latency.max_ms < 1500  # the filler is what the callee hears first
+
+
+async def test_the_minds_own_words_are_filler_enough() -> None:
+    async def slow(arguments: dict[str, Any], context: Any) -> str:
+        await anyio.sleep(1.2)
+        return "blue"
+
+    tool = {"name": "look", "description": "Looks up what colour it is.", "handler": slow}
+    assert said(await place(phone_of(Mind(("look", {}), text="Let me see."), PATIENT), [tool])) == (
+        "Let me see. It is blue. Goodbye."
+    )
+
+
+async def test_handlers_of_a_host_run_on_its_own_loop() -> None:
+    here = threading.get_ident()
+    threads: dict[str, int] = {}
+
+    async def on_the_loop(arguments: dict[str, Any], context: Any) -> str:
+        threads["coroutine"] = threading.get_ident()
+        return "done"
+
+    def in_a_thread(arguments: dict[str, Any], context: Any) -> str:
+        threads["function"] = threading.get_ident()
+        return "done"
+
+    tools = [
+        {"name": handler.__name__, "description": "Does one thing and no other.", "handler": handler}
+        for handler in (on_the_loop, in_a_thread)
+    ]
+    await place(phone_of(Mind(("on_the_loop", {}), ("in_a_thread", {}))), tools)
+    assert threads["coroutine"] == here
+    assert threads["function"] != here
+
+
+async def test_an_async_tool_answers_later_and_the_agent_speaks_of_it() -> None:
+    class Patient(Mind):
+        @asynccontextmanager
+        async def stream(
+            self, messages: Sequence[Message], tools: Sequence[ToolSpec]
+        ) -> AsyncIterator[AsyncIterator[Delta]]:
+            async def deltas() -> AsyncIterator[Delta]:
+                if "has answered: blue" in messages[-1].content:
+                    yield "It is blue. Goodbye."
+                    yield ToolCall("bye", "end_call", "{}")
+                elif messages[-1].role == "tool":
+                    assert json.loads(messages[-1].content)["status"] == "pending"
+                    yield "I will tell you soon."
+                else:
+                    yield ToolCall("t0", "look", "{}")
+
+            yield deltas()
+
+    async def slow(arguments: dict[str, Any], context: Any) -> str:
+        await anyio.sleep(1.5)
+        return "blue"
+
+    tool = {
+        "name": "look",
+        "description": "Looks up what colour it is.",
+        "handler": slow,
+        "execution_mode": "async",
+        "wait_for_response": True,
+    }
+    assert said(await place(phone_of(Patient(), PATIENT), [tool])) == "I will tell you soon. It is blue. Goodbye."
+
+
+def caller_talks() -> Dialogue:
+    """Speaks up once the target is there, or the agent has said how the transfer ended."""
+    yield Say("A person, please.")
+    text = Heard()
+    while "Target here." not in text.text and "Goodbye." not in text.text:
+        text = yield Listen(timeout_s=None)
+    yield Say("I am the caller.")
+    yield Listen()
+
+
+def target_talks() -> Dialogue:
+    """Says that it is there until somebody speaks to it."""
+    text = Heard()
+    while "I am the caller." not in text.text:
+        yield Say("Target here.")
+        text = yield Listen(timeout_s=0.8)
+    yield Say("Leave it to me.")
+    yield Wait(0.4)
+
+
+CALLER = Persona("caller", "Caller", TO, caller_talks)
+HUMAN = Persona("target", "Target", TARGET, target_talks)
+BUSY = Persona("busy target", "Busy", TARGET, target_talks, ring=Ring("busy"))
+
+
+def transfer(kind: str) -> dict[str, Any]:
+    config: dict[str, Any] = {"phone_number": TARGET}
+    if kind == "monitored":
+        tool_type = "monitored_transfer"
+    else:
+        tool_type = "transfer_call"
+        config |= {"transfer_mode": kind, "message": "I will put you through."}
+    return {"name": "person", "description": "Hand over to a person.", "tool_type": tool_type, "config": config}
+
+
+@pytest.mark.parametrize("kind", ["cold", "warm", "monitored"])
+async def test_a_transfer_is_heard_at_the_second_telephone(kind: str) -> None:
+    phone = phone_of(Mind(("person", {}), text="Gladly."), CALLER, others={TARGET: HUMAN})
+    result = await place(phone, [transfer(kind)])
+    assert result.details is not None
+    assert (result.status, str(result.details.end_reason)) == ("completed", "transferred")
+    assert result.details.transfer == {"to": TARGET, "mode": kind, "status": "transferred"}
+    assert said(result) == ("Gladly." if kind == "monitored" else "Gladly. I will put you through.")
+
+
+@pytest.mark.parametrize("kind", ["warm", "monitored"])
+async def test_a_transfer_that_fails_leaves_the_caller_with_the_agent(kind: str) -> None:
+    phone = phone_of(Mind(("person", {}), text="Gladly."), CALLER, others={TARGET: BUSY})
+    result = await place(phone, [transfer(kind)])
+    assert result.details is not None
+    assert (result.status, str(result.details.end_reason)) == ("completed", "agent_hangup")
+    assert result.details.transfer == {"to": TARGET, "mode": kind, "status": "busy"}
+    assert said(result).endswith("They are not there. Goodbye.")
+
+
+async def test_what_was_extracted_stands_in_the_envelope_and_in_a_request(shop: ThreadingHTTPServer) -> None:
+    extract = {
+        "name": "keep_mail",
+        "description": "Keep the caller's mail address.",
+        "tool_type": "extract_variable",
+        "config": {"variable_name": "mail", "variable_type": "email"},
+    }
+    hook = webhook(shop) | {"priority": 1}
+    mind = Mind(("get_order_status", {"order_id": "1"}), ("keep_mail", {"value": "Ann@Example.com"}))
+    phone = phone_of(mind, allow_hosts=[f"127.0.0.1:{shop.server_port}"])
+    result = await place(phone, [hook, extract])
+    ((_, body),) = shop.asked  # type: ignore[attr-defined]
+    assert json.loads(body)["variables"] == {"mail": "Ann@example.com"}
+    assert result.details is not None
+    assert result.details.variables == {"mail": "Ann@example.com"}
+
+
+async def test_tones_are_heard() -> None:
+    tone = {
+        "name": "press",
+        "description": "Press keys of the telephone.",
+        "tool_type": "play_tone",
+        "config": {"duration": 100},
+    }
+    phone = phone_of(Mind(("press", {"digits": "12"})))
+    result = await place(phone, [tone])
+    assert '{"status": "played", "digits": 2}' in said(result)
