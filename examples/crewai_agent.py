@@ -15,6 +15,7 @@ os.environ.setdefault("CREWAI_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("CREWAI_TRACING_ENABLED", "false")
 
 from crewai import LLM, Agent, BaseLLM, Crew, Task
+
 from patter import DeepgramSTT, ElevenLabsTTS, OpenAILLM, Patter, Twilio
 from patter.signals import hang_up_on_signals
 from patter_crewai import PatterCrewAITool

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import anyio
 import pytest
 
 pytest.importorskip("langchain")
@@ -68,25 +66,8 @@ class LangChainHarness:
         model = script(native, turns)
         agent = create_agent(model, [native])
 
-        async def run() -> list[dict[str, Any]]:
-            return [chunk async for chunk in agent.astream({"messages": ["Call them."]}, stream_mode="custom")]
-
-        return read(model, turns, await cancelled_once(run()))
-
-
-async def cancelled_once(run: Coroutine[Any, Any, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Await it in a task that is cancelled as asyncio does it: LangGraph loses its tools if it is cancelled again.
-
-    A scope of anyio cancels at each step until the task is over.
-    """
-    task = asyncio.ensure_future(run)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        task.cancel()
-        with anyio.CancelScope(shield=True):
-            await asyncio.wait([task])
-        raise
+        stream = agent.astream({"messages": ["Call them."]}, stream_mode="custom")
+        return read(model, turns, [chunk async for chunk in stream])
 
 
 def tool_call(native: PatterLangChainTool, use: Use) -> dict[str, Any]:

@@ -6,10 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from crewai import Agent, BaseLLM, Crew, Task
 from crewai.tools import BaseTool
 from pydantic import Field
-
-from crewai import Agent, BaseLLM, Crew, Task
 
 DONE = "All done."
 

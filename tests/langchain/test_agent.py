@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import anyio
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware, ToolCallLimitMiddleware, ToolRetryMiddleware
@@ -119,6 +120,25 @@ def test_a_graphs_time_limit_hangs_up(make_tool: MakeTool) -> None:
             await agent.ainvoke(ASK)
 
     asyncio.run(run())
+    assert tool.phone.live_calls == []
+    assert [one.status.final for one in exchange(tool).calls.values()] == [True]
+
+
+@pytest.mark.anyio
+async def test_a_scope_of_anyio_that_is_cancelled_hangs_up(make_tool: MakeTool) -> None:
+    tool = make_tool(endless())
+    agent = create_agent(once("Hold"), [PatterLangChainTool(tool=tool)])
+
+    async def answered(_: object) -> None:
+        call = await exchange(tool).nth_call(1)
+        await call.answered.wait()
+
+    await tool.start()
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(agent.ainvoke, ASK)
+            await tool.phone.engine.run(answered)
+            tasks.cancel_scope.cancel()
     assert tool.phone.live_calls == []
     assert [one.status.final for one in exchange(tool).calls.values()] == [True]
 

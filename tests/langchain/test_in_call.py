@@ -21,7 +21,6 @@ from patter.envelope import CallResult
 from patter.local.dialogue import Listen, Say, Wait, scripted
 from patter.tools.model import ToolContext
 from patter.tools.runner import ToolOutcome, ToolRunner
-from patter.voice.base import ToolCall
 from patter_langchain import LangChainLLM, PatterLangChainTool, in_call_tools
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +28,7 @@ pytestmark = pytest.mark.anyio
 
 async def run(made: list[Tool], name: str, arguments: str = "{}") -> ToolOutcome:
     runner = ToolRunner(made, timeout_s=5, context=lambda: {"call_id": "CA1", "caller": "+1555", "callee": TO})
-    return await runner.run(ToolCall("t1", name, arguments))
+    return await runner.run("t1", name, arguments)
 
 
 @tool

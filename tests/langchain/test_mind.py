@@ -58,6 +58,13 @@ class ChatOpenAI(Priced):
     """Named as langchain-openai's."""
 
 
+class AzureChatOpenAI(Priced):
+    """Named, and naming itself, as langchain-openai's."""
+
+    def _get_ls_params(self, *args: Any, **kwargs: Any) -> Any:
+        return {"ls_provider": "azure", "ls_model_name": self.model_name}
+
+
 class ChatGroq(Priced):
     """Named as langchain-groq's."""
 
@@ -120,7 +127,7 @@ async def test_calls_without_an_id_get_one_and_broken_arguments_are_passed_on() 
 
         _stream = BaseChatModel._stream
 
-    assert await ask(LangChainLLM(Whole(script=[broken]))) == [ToolCall("call_1", "look_up", "{oops")]
+    assert await ask(LangChainLLM(Whole(script=[broken]))) == [ToolCall("call", "look_up", "{oops")]
 
 
 async def test_what_is_bound_to_a_model_stays_bound_when_tools_are_offered() -> None:
@@ -157,7 +164,8 @@ def test_what_cannot_be_a_mind_is_refused() -> None:
         (ChatOpenAI(script=[]), "openai/gpt-5.4-mini"),
         (ChatOpenAI(script=[]).bind(stop=["."]), "openai/gpt-5.4-mini"),
         (ChatGroq(script=[], model_name="llama-4"), "groq/llama-4"),
-        (Priced(script=[]), "langchain/Priced"),
+        (AzureChatOpenAI(script=[]), "openai/gpt-5.4-mini"),
+        (ScriptedModel(script=[]), "langchain/ScriptedModel"),
         (RunnableLambda(lambda _: "x"), "langchain/RunnableLambda"),
     ],
 )

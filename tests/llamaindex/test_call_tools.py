@@ -26,7 +26,6 @@ from patter import ConfigError, PatterTool
 from patter.local.dialogue import Listen, Say, Wait, scripted
 from patter.tools.model import Tool
 from patter.tools.runner import ToolRunner
-from patter.voice.base import ToolCall
 from patter_llamaindex import LlamaIndexLLM, PatterFunctionTool, in_call_tools, retriever_tool
 
 pytestmark = pytest.mark.anyio
@@ -35,7 +34,7 @@ pytestmark = pytest.mark.anyio
 async def use(tool: Tool, arguments: dict[str, Any], *, timeout_s: float = 5.0) -> str:
     """What the mind reads of a use, by the runner of a call."""
     runner = ToolRunner([tool], timeout_s=timeout_s, context=dict)
-    return (await runner.run(ToolCall("t1", tool.name, json.dumps(arguments)))).output
+    return (await runner.run("t1", tool.name, arguments)).output
 
 
 def only(tool: BaseTool) -> Tool:

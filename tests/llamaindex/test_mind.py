@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -80,18 +81,30 @@ async def test_tool_calls_of_the_history_and_their_results_are_told() -> None:
     assert result.additional_kwargs == {"tool_call_id": "t1"}
 
 
-@pytest.mark.parametrize("given", ["", "look_up", "t1"])
-async def test_an_id_that_was_there_before_is_made_unique_and_told_as_it_was(given: str) -> None:
-    turn = calls("look_up", (given, {"day": "mon"}), (given, {"day": "tue"}))
-    llm = ScriptedLLM(turn, "Thanks.")
+@pytest.mark.parametrize("given", ["", "look_up"])
+async def test_a_name_in_the_place_of_an_id_is_told_as_it_was(given: str) -> None:
+    llm = ScriptedLLM(calls("look_up", (given, {"day": "mon"}), (given, {"day": "tue"})), "Thanks.")
     mind = LlamaIndexLLM(llm)
     used = [delta for delta in await answer(mind, tools=[LOOK_UP]) if isinstance(delta, ToolCall)]
-    assert len({call.id for call in used}) == 2
+    assert [call.id for call in used] == ["look_up", "look_up"]
+    used[1] = replace(used[1], id="look_up-2")  # as the phone makes it unique
     results = [Message("tool", "free", tool_call_id=call.id) for call in used]
     await answer(mind, [*ASKED, Message("assistant", "", tool_calls=tuple(used)), *results], [LOOK_UP])
     told = [block.tool_call_id for block in llm.asked[1][2].blocks if isinstance(block, ToolCallBlock)]
-    assert told == [given, given]
-    assert [message.additional_kwargs["tool_call_id"] for message in llm.asked[1][3:]] == [given, given]
+    assert told == ["look_up", "look_up"]
+    assert [message.additional_kwargs["tool_call_id"] for message in llm.asked[1][3:]] == ["look_up", "look_up"]
+
+
+async def test_the_order_of_the_history_is_one_that_every_vendor_takes() -> None:
+    llm = ScriptedLLM("Yes.")
+    history = [ASKED[0], Message("assistant", "Hello."), Message("system", "They pressed 1."), Message("user", " ")]
+    await answer(LlamaIndexLLM(llm), history)
+    assert [(message.role.value, message.content) for message in llm.asked[0]] == [
+        ("system", "You are on the phone."),
+        ("user", "[The call was answered.]"),
+        ("assistant", "Hello."),
+        ("user", "[They pressed 1.]"),
+    ]
 
 
 async def test_a_model_that_calls_no_functions_is_asked_without_tools() -> None:
@@ -131,15 +144,6 @@ async def test_leaving_the_context_stops_the_generation() -> None:
     assert llm.left == 1
 
 
-async def test_a_model_that_falls_silent_is_given_up() -> None:
-    for turn, begun in (([600.0, "Good day."], "wrote nothing"), (["Good ", 600.0], "in the middle")):
-        llm = ScriptedLLM(turn)
-        with pytest.raises(ProviderError, match=begun) as raised:
-            await answer(LlamaIndexLLM(llm, timeout_s=0.05))
-        assert raised.value.retryable
-        assert llm.left == 1
-
-
 class Refusal(Exception):
     def __init__(self, status_code: int) -> None:
         super().__init__("key sk-secret-4242 is bad")
@@ -150,10 +154,10 @@ class Refusal(Exception):
 @pytest.mark.parametrize(
     ("error", "says", "retryable"),
     [
-        (Refusal(401), "api_key", False),
+        (Refusal(401), "check the api_key of ScriptedLLM", False),
         (Refusal(429), "too many", True),
-        (ConnectionError("sk-secret-4242"), "connection", True),
-        (ValueError("sk-secret-4242"), "ValueError", False),
+        (ConnectionError("sk-secret-4242"), "cannot be reached", True),
+        (ValueError("sk-secret-4242"), "failed with ValueError", False),
     ],
 )
 async def test_an_error_says_what_to_do_and_no_secret(error: Exception, says: str, retryable: bool) -> None:
@@ -256,6 +260,24 @@ async def test_a_whole_call_with_a_tool(make_line: MakeLine) -> None:
     assert result.details is not None
     assert "llm" not in result.details.cost.estimated
     assert result.details.cost.unpriced == ["llm_input:llamaindex/ScriptedLLM", "llm_output:llamaindex/ScriptedLLM"]
+
+
+async def test_it_is_asked_on_the_loop_that_awaits_the_call(make_line: MakeLine) -> None:
+    loops: list[Any] = []
+
+    class Where(ScriptedLLM):
+        def _next(self, *args: Any) -> Any:
+            loops.append(asyncio.get_running_loop())
+            return super()._next(*args)
+
+    llm = Where(*[["Goodbye.", calls("end_call", ("t1", {}))]] * 2)
+    line = make_line(llm=LlamaIndexLLM(llm))
+    await PatterTool(line.phone).execute(to="+15550100199", goal="Tea")
+    assert loops == [asyncio.get_running_loop()]
+    # Plain code on a running loop keeps it busy.
+    PatterTool(line.phone).execute_sync(to="+15550100199", goal="Tea")
+    assert len(loops) == 2
+    assert loops[1] is not asyncio.get_running_loop()
 
 
 async def test_a_call_whose_mind_fails_is_a_failed_envelope(make_line: MakeLine) -> None:

@@ -139,7 +139,8 @@ async def test_a_signed_webhook_is_asked_once_and_its_answer_is_spoken(shop: Thr
     )
     assert told["call_id"] == result.call_id
     assert headers["Idempotency-Key"] == "t0"
-    verify_webhook(body, headers, SECRET)
+    assert verify_webhook(body, headers, SECRET)
+    assert not verify_webhook(body, headers, "another secret")
     assert [spec.name for spec in mind.offered] == ["get_order_status", "end_call"]
     assert result.details is not None
     assert [(record.name, record.is_error) for record in result.details.tool_calls] == [

@@ -16,6 +16,7 @@ from patter import ConfigError, Tool, ToolContext
 from patter.tools.encoding import LONGEST_BYTES
 from patter.tools.refusals import ToolRefusal
 from patter.tools.runner import Hooks, ToolOutcome, ToolRunner
+from patter.tools.variables import Variables
 
 pytestmark = pytest.mark.anyio
 
@@ -151,11 +152,11 @@ async def test_parts_of_a_result_become_variables() -> None:
     async def handler(arguments: dict[str, Any], context: ToolContext) -> Any:
         return {"customer": {"orders": [{"id": 7}]}}
 
-    kept: dict[str, Any] = {}
+    variables = Variables()
     assignments = [{"variable": "order", "path": "customer.orders.0.id"}, {"variable": "none", "path": "customer.x"}]
-    runner = ToolRunner([tool(handler, assignments=assignments)], assign=kept.__setitem__)
+    runner = ToolRunner([tool(handler, assignments=assignments)], assign=variables.assign)
     await runner.run("t1", "look_up", None)
-    assert kept == {"order": 7}
+    assert variables.found == {"order": 7}
 
 
 async def test_an_exception_stays_with_the_developer(caplog: pytest.LogCaptureFixture) -> None:

@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from patter.errors import ProviderError as ProviderError
     from patter.phone import Patter as Patter
     from patter.settings import Timing as Timing
+    from patter.signals import hang_up_on_signals as hang_up_on_signals
     from patter.tool import PatterTool as PatterTool
     from patter.tools.model import Tool as Tool
     from patter.tools.model import ToolContext as ToolContext
+    from patter.tools.signing import verify_webhook as verify_webhook
     from patter.voice.anthropic import AnthropicLLM as AnthropicLLM
     from patter.voice.deepgram.stt import DeepgramSTT as DeepgramSTT
     from patter.voice.elevenlabs.tts import ElevenLabsTTS as ElevenLabsTTS
@@ -68,6 +70,8 @@ _WHERE = {
     "Tool": "patter.tools.model",
     "ToolContext": "patter.tools.model",
     "Twilio": "patter.carriers.twilio",
+    "hang_up_on_signals": "patter.signals",
+    "verify_webhook": "patter.tools.signing",
 }
 
 __all__ = sorted(_WHERE)  # pyright: ignore[reportUnsupportedDunderAll]

@@ -53,6 +53,8 @@ class Engine:
     @classmethod
     def shared(cls) -> Engine:
         """The process's engine; started when first asked for, and again in a forked child."""
+        if (running := _shared.get(os.getpid())) is not None:  # no lock for a signal's handler to wait for
+            return running
         with _lock:
             if os.getpid() not in _shared:
                 _shared.clear()

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
 from typing import Any, Literal
 
 from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
 from langchain_core.tools import BaseTool, InjectedToolCallId, tool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel
 
 from patter.errors import ConfigError
 from patter.tools.model import Tool, ToolContext
-from patter_langchain.apart import apart
 
 __all__ = ["end_call", "in_call_tools"]
 
@@ -31,7 +30,7 @@ def in_call_tools(tools: Iterable[BaseTool | Callable[..., Any]], *, timeout_s: 
     The mind is told the same schema as any LangChain model; parameters that LangChain injects are not in it. A tool's
     text, or its JSON, is handed to the mind. So is the text of a ``ToolException`` that the tool itself handles
     (``handle_tool_error``); every other exception becomes the code ``handler_error``. Async tools
-    run on the loop that awaits a `PatterLangChainTool`, or else on Patter's own; sync tools in a thread.
+    run on the loop that awaits the call, or else on one of Patter's; sync tools in a thread.
     ``config["configurable"]["patter"]`` tells a tool whose call it is: ``call_id``, ``tool_call_id``, ``tool_name``,
     ``caller`` and ``callee``.
 
@@ -64,7 +63,8 @@ def _handler(native: BaseTool) -> Callable[[dict[str, Any], ToolContext], Awaita
     async def handler(arguments: dict[str, Any], context: ToolContext) -> str:
         call = {"type": "tool_call", "id": context.tool_call_id, "name": native.name, "args": arguments}
         config: RunnableConfig = {"configurable": {"patter": dict(context)}}
-        message = await apart(partial(native.ainvoke, call, config))
+        var_child_runnable_config.set(None)  # this is no part of the run that has placed the call
+        message = await native.ainvoke(call, config)
         if not isinstance(message, ToolMessage):
             raise TypeError(f"{native.name} returned a {type(message).__name__}, which only a graph can carry out")
         return str(message.text)

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
+from copy import copy
 from functools import partial
 from typing import Any, cast
 from uuid import uuid4
 
-import anyio
 from langchain_core.language_models import BaseLanguageModel
-from langchain_core.messages import BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.config import var_child_runnable_config
 
 from patter.errors import ConfigError
-from patter.tasks import first_error
+from patter.tools.exporters import to_openai
 from patter.voice.answer import Answer
 from patter.voice.base import CallContext, Message, ToolSpec
-from patter.voice.chat.wire import check_end
-from patter_langchain.apart import apart
-from patter_langchain.failure import Writer, failure_of
-from patter_langchain.messages import langchain_messages, tool_schemas
-from patter_langchain.reading import Reading
+from patter.voice.chat.failure import Vendor
+from patter.voice.foreign import foreign_answer, writer
+from patter_langchain.messages import langchain_messages
+from patter_langchain.reading import Piece, Reading, price_name
 
 __all__ = ["LangChainLLM"]
-
-_VENDORS = {"AzureChatOpenAI": "openai", "ChatAnthropic": "anthropic", "ChatOpenAI": "openai"}
-_KEYS = {"anthropic": "ANTHROPIC_API_KEY", "openai": "OPENAI_API_KEY"}
-
-Pieces = AsyncGenerator[tuple[object, dict[str, Any]], None]
 
 
 class LangChainLLM:
@@ -50,12 +42,12 @@ class LangChainLLM:
     whole conversation, with what was said *and heard*, so what a checkpointer remembers would be said twice.
 
     The answers are written outside of the run that has placed the call: nothing of them reaches its stream or its
-    callbacks. They are written on the loop that awaits a `PatterLangChainTool`, or else on Patter's own.
+    callbacks. They are written on the loop that awaits the call, or else on one of Patter's.
 
     Args:
         model: the chat model, the graph or the runnable.
-        name: vendor and model as the price table names them, such as ``openai/gpt-5.4-mini``. By default it is read
-            from a chat model, or ``langchain/`` and the class.
+        name: vendor and model as the price table names them, such as ``openai/gpt-5.4-mini``. By default what a chat
+            model tells of itself, or ``langchain/`` and the class.
         nodes: the nodes of a graph whose text is spoken. By default all; a model that is tagged ``nostream``, or
             that works in a subgraph, is not heard while it writes.
         speculative: whether it may be asked a little before the other side's turn is certainly over, and be left
@@ -75,74 +67,45 @@ class LangChainLLM:
     ) -> None:
         if not isinstance(model, Runnable):
             raise ConfigError(f"model must be a LangChain chat model, graph or runnable, not {type(model).__name__}.")
-        _refuse_bound_tools(model)
+        inner = _unbound(model)
+        kind = type(inner).__name__
+        told: dict[str, Any] = getattr(inner, "_get_ls_params", dict)()
+        self.model: str = name or price_name(told) or f"langchain/{kind}"
+        """Vendor and model as the price table names them."""
         self._runnable = model
         self._nodes = None if nodes is None else frozenset(nodes)
-        self._is_chat = isinstance(_inner(model), BaseLanguageModel) or hasattr(model, "bind_tools")
-        self._is_graph = _is_graph(_inner(model))
-        self._model = name or _price_name(_inner(model))
-        self._writer = _writer(_inner(model), is_chat=self._is_chat)
+        self._is_chat = isinstance(inner, BaseLanguageModel) or hasattr(model, "bind_tools")
+        self._is_graph = _is_graph(inner)
+        graph = Vendor("The mind's graph", "the api_key of its model")
+        self._writer = writer(kind, told.get("ls_provider")) if self._is_chat else graph
+        self._call: CallContext | None = None
         self.speculative = self._is_chat if speculative is None else speculative
-
-    @property
-    def model(self) -> str:
-        """As the price table names it."""
-        return self._model
 
     def stream(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Answer:
         """Ask for an answer. Leaving the context stops the model or the graph."""
-        return self._stream(None, messages, tools)
+        offered = None if self._is_chat else [tool.name for tool in tools]
+        reading = Reading(offered=offered, nodes=self._nodes)
+        write = partial(self._pieces, messages, tools)
+        return foreign_answer(write, reading, self._writer, model=self.model, may_be_silent=not self._is_chat)
 
     @asynccontextmanager
-    async def open(self, call: CallContext) -> AsyncIterator[_CallMind]:
+    async def open(self, call: CallContext) -> AsyncIterator[LangChainLLM]:
         """Open the session of one call, which tells a graph whose call it is."""
-        yield _CallMind(self, call)
+        session = copy(self)
+        session._call = call
+        yield session
 
-    def _stream(self, call: CallContext | None, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Answer:
-        return Answer(partial(self._write, call, messages, tools), model=self.model)
-
-    async def _write(
-        self, call: CallContext | None, messages: Sequence[Message], tools: Sequence[ToolSpec], answer: Answer
-    ) -> None:
-        here = asyncio.get_running_loop()
-        told, pieces = anyio.create_memory_object_stream[tuple[object, dict[str, Any]]](math.inf)
-        reading = Reading(offered=[tool.name for tool in tools], nodes=self._nodes)
-
-        def tell(piece: tuple[object, dict[str, Any]]) -> None:
-            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # an answer that was left
-                told.send_nowait(piece)
-
-        async def read() -> None:
-            async with aclosing(self._pieces(call, langchain_messages(messages), tools)) as stream:
-                async for piece in stream:
-                    here.call_soon_threadsafe(tell, piece)
-            here.call_soon_threadsafe(told.close)
-
-        try:
-            async with told, pieces, anyio.create_task_group() as tasks:
-                tasks.start_soon(apart, read)
-                async for piece, metadata in pieces:
-                    for delta in reading.feed(piece, metadata):
-                        await answer.send(delta)
-        except ExceptionGroup as group:  # the boundary to the model's or the graph's code
-            raise failure_of(first_error(group), self._writer) from None
-        for wanted in reading.calls(of_graph=not self._is_chat):
-            await answer.send(wanted)
-        answer.accept()
+    async def _pieces(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> AsyncGenerator[Piece, None]:
+        var_child_runnable_config.set(None)  # this is no part of the run that has placed the call
+        schemas, history = [to_openai(tool) for tool in tools], langchain_messages(messages)
         if self._is_chat:
-            check_end(self._writer.name, "done", spoken=reading.size > 0)
-
-    async def _pieces(self, call: CallContext | None, messages: list[BaseMessage], tools: Sequence[ToolSpec]) -> Pieces:
-        schemas = tool_schemas(tools)
-        if self._is_chat:
-            async with aclosing(_chunks(_bind(self._runnable, schemas), messages)) as chunks:
-                async for chunk in chunks:
-                    yield chunk, {}
-            return
-        about = {**(call or {}), "tools": schemas}
-        config: RunnableConfig = {"configurable": {"thread_id": uuid4().hex, "patter": about}}
-        options = {"stream_mode": "messages"} if self._is_graph else {}
-        async with aclosing(_chunks(self._runnable, {"messages": messages}, config, **options)) as chunks:
+            stream = _bind(self._runnable, schemas).astream(history)
+        else:
+            about = {**(self._call or {}), "tools": schemas}
+            config: RunnableConfig = {"configurable": {"thread_id": uuid4().hex, "patter": about}}
+            options = {"stream_mode": "messages"} if self._is_graph else {}
+            stream = self._runnable.astream({"messages": history}, config, **options)
+        async with aclosing(cast("AsyncGenerator[Any, None]", stream)) as chunks:
             async for chunk in chunks:
                 yield chunk if self._is_graph else (chunk, {})
 
@@ -150,21 +113,15 @@ class LangChainLLM:
         return f"LangChainLLM({type(self._runnable).__name__}, name={self.model!r})"
 
 
-class _CallMind:
-    """The session of one call."""
-
-    def __init__(self, mind: LangChainLLM, call: CallContext) -> None:
-        self.model = mind.model
-        self._mind = mind
-        self._call = call
-
-    def stream(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Answer:
-        """Ask for an answer."""
-        return self._mind._stream(self._call, messages, tools)
-
-
-def _chunks(runnable: Runnable[Any, Any], *args: Any, **options: Any) -> AsyncGenerator[Any, None]:
-    return cast("AsyncGenerator[Any, None]", runnable.astream(*args, **options))
+def _unbound(model: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """What the model was before something was bound to it."""
+    while isinstance(model, RunnableBindingBase):
+        if "tools" in model.kwargs:
+            raise ConfigError(
+                'The model has tools bound to it, which nobody would run. Pass agent={"tools": in_call_tools([...])}.'
+            )
+        model = model.bound
+    return model
 
 
 def _bind(model: Runnable[Any, Any], schemas: list[dict[str, Any]]) -> Runnable[Any, Any]:
@@ -180,38 +137,7 @@ def _bind(model: Runnable[Any, Any], schemas: list[dict[str, Any]]) -> Runnable[
     return bound
 
 
-def _inner(model: Runnable[Any, Any]) -> Runnable[Any, Any]:
-    while isinstance(model, RunnableBindingBase):
-        model = model.bound
-    return model
-
-
 def _is_graph(runnable: Runnable[Any, Any]) -> bool:
     """True for a graph of LangGraph's, which is imported if there is one."""
     protocol = sys.modules.get("langgraph.pregel.protocol")
     return protocol is not None and isinstance(runnable, protocol.PregelProtocol)
-
-
-def _refuse_bound_tools(model: Runnable[Any, Any]) -> None:
-    while isinstance(model, RunnableBindingBase):
-        if "tools" in model.kwargs:
-            raise ConfigError(
-                'The model has tools bound to it, which nobody would run. Pass agent={"tools": in_call_tools([...])}.'
-            )
-        model = model.bound
-
-
-def _price_name(model: Runnable[Any, Any]) -> str:
-    kind = type(model).__name__
-    name = getattr(model, "model_name", None) or getattr(model, "model", None)
-    vendor = _VENDORS.get(kind) or kind.removeprefix("Chat").lower()
-    if isinstance(name, str) and name and (kind in _VENDORS or kind.startswith("Chat")):
-        return f"{vendor}/{name}"
-    return f"langchain/{kind}"
-
-
-def _writer(model: Runnable[Any, Any], *, is_chat: bool) -> Writer:
-    if not is_chat:
-        return Writer("The mind's graph", "the key of its model")
-    kind = type(model).__name__
-    return Writer(kind, _KEYS.get(_VENDORS.get(kind, ""), f"the key of {kind}"))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
-from typing import Any
 
 from anyio.streams.memory import MemoryObjectReceiveStream
 from langchain_core.callbacks import AsyncCallbackManagerForToolRun, CallbackManagerForToolRun
@@ -33,43 +31,33 @@ class Progress:
 
     def __init__(
         self,
-        config: RunnableConfig | None,
+        config: RunnableConfig,
         run_manager: CallbackManagerForToolRun | AsyncCallbackManagerForToolRun | None,
         use_id: str | None,
     ) -> None:
-        self._config = patch_config(config, callbacks=run_manager.get_child() if run_manager else None)
-        self._is_heard = run_manager is not None
-        self._writer = _stream_writer()
+        self._config = patch_config(config, callbacks=run_manager.get_child()) if run_manager else None
         self._use_id = use_id
+        try:  # the writer of the graph that the tool runs in, if it runs in one; then LangGraph is imported already
+            self._write = sys.modules["langgraph.config"].get_stream_writer()
+        except (AttributeError, KeyError, RuntimeError):
+            self._write = None
 
     def tell(self, event: Event) -> None:
         """Tell one event, in the thread and the context of the tool."""
-        self._write(event)
-        if self._is_heard:
+        self._tell_graph(event)
+        if self._config is not None:
             dispatch_custom_event(EVENT, event, config=self._config)
 
     async def relay(self, events: MemoryObjectReceiveStream[Event]) -> None:
         """Tell them all, one after another, in a task of the tool's."""
         async for event in events:
             try:
-                self._write(event)
-                if self._is_heard:
+                self._tell_graph(event)
+                if self._config is not None:
                     await adispatch_custom_event(EVENT, event, config=self._config)
             except Exception as error:  # the boundary to the host's handlers
                 _log.warning("a handler of %s raised %s; the call goes on.", EVENT, type(error).__name__)
 
-    def _write(self, event: Event) -> None:
-        if self._writer is not None:
-            self._writer({"name": EVENT, "tool_call_id": self._use_id, "data": event})
-
-
-def _stream_writer() -> Callable[[Any], None] | None:
-    """The writer of the graph that the tool runs in, if it runs in one; then LangGraph is imported already."""
-    langgraph = sys.modules.get("langgraph.config")
-    if langgraph is None:
-        return None
-    try:
-        writer: Callable[[Any], None] = langgraph.get_stream_writer()
-    except (AttributeError, KeyError, RuntimeError):
-        return None
-    return writer
+    def _tell_graph(self, event: Event) -> None:
+        if self._write is not None:
+            self._write({"name": EVENT, "tool_call_id": self._use_id, "data": event})

@@ -9,93 +9,80 @@ from operator import add
 from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
+from langchain_core.messages.ai import UsageMetadata, add_usage
 
 from patter.voice.base import Delta, ToolCall, Usage
-from patter.voice.chat.wire import LONGEST_CHARS, NotAnAnswer, count_of
+from patter.voice.chat.wire import NotAnAnswer, count_of
 
-__all__ = ["END_CALL", "Reading"]
+__all__ = ["Piece", "Reading", "price_name"]
 
-END_CALL = "end_call"
+Piece = tuple[object, Mapping[str, Any]]
+"""What was streamed, and what LangGraph tells of it."""
+
+_SAME_PRICES = {"azure": "openai"}
+
+
+def price_name(told: Mapping[str, Any]) -> str | None:
+    """Vendor and model as the price table names them, of what LangChain tells of a model."""
+    vendor, model = told.get("ls_provider"), told.get("ls_model_name")
+    return f"{_SAME_PRICES.get(vendor, vendor)}/{model}" if vendor and model else None
 
 
 class Reading:
-    """One answer as it comes in, of a chat model or of a graph in which several may write.
+    """One answer as it comes in, of a chat model, or of a graph in which several may write and tools are run.
 
     Args:
-        offered: the names of the tools that Patter runs.
+        offered: the names of the tools that Patter runs; None: all that are called.
         nodes: the nodes of a graph whose text is spoken; None speaks all.
     """
 
-    def __init__(self, *, offered: Collection[str] = (), nodes: Collection[str] | None = None) -> None:
-        self.size = 0
-        """Characters of text, and pieces of tool calls."""
+    def __init__(self, *, offered: Collection[str] | None, nodes: Collection[str] | None = None) -> None:
         self._offered = offered
         self._nodes = nodes
         self._speaking: str | None = None
         self._with_calls: dict[str, list[AIMessage]] = {}
         self._done: set[str | None] = set()
-        self._usages: dict[str | None, Usage] = {}
+        self._usages: dict[str | None, UsageMetadata] = {}
 
-    def feed(self, piece: object, metadata: Mapping[str, Any]) -> list[Delta]:
-        """What a piece of the stream adds to the answer.
-
-        Raises:
-            NotAnAnswer: it is neither a message nor text, or there is too much of it.
-        """
-        if isinstance(piece, str):
-            piece = AIMessageChunk(content=piece)
-        if not isinstance(piece, BaseMessage):
-            raise NotAnAnswer(f"a {type(piece).__name__}, and no message")
-        if isinstance(piece, ToolMessage):
-            self._done.add(piece.tool_call_id)
-        if not isinstance(piece, AIMessage):
-            return []
-        deltas: list[Delta] = []
-        id_ = piece.id or ""
-        text = str(piece.text) if self._nodes is None or metadata.get("langgraph_node") in self._nodes else ""
-        if text:
+    def feed(self, piece: Piece) -> Iterator[Delta]:
+        """What a piece of the stream adds to the answer."""
+        message, metadata = piece
+        if isinstance(message, str):
+            message = AIMessageChunk(content=message)
+        if not isinstance(message, BaseMessage):
+            raise NotAnAnswer(f"a {type(message).__name__}, and no message")
+        if isinstance(message, ToolMessage):
+            self._done.add(message.tool_call_id)
+        if not isinstance(message, AIMessage):
+            return
+        id_ = message.id or ""
+        if message.text and (self._nodes is None or metadata.get("langgraph_node") in self._nodes):
             if self._speaking not in (None, id_):
-                deltas.append("\n")
+                yield "\n"
             self._speaking = id_
-            deltas.append(text)
-        if _has_calls(piece):
-            self._with_calls.setdefault(id_, []).append(piece)
+            yield str(message.text)
+        if _has_calls(message):
+            self._with_calls.setdefault(id_, []).append(message)
             if self._speaking == id_:  # let the sentence be said while the tool is called
-                deltas.append("\n")
                 self._speaking = None
-        self.size += len(text) + _has_calls(piece)
-        if self.size > LONGEST_CHARS:
-            raise NotAnAnswer("more than anybody could say")
-        return deltas + self._used(piece, metadata)
+                yield "\n"
+        if message.usage_metadata is not None:
+            model = price_name(metadata)
+            told = self._usages[model] = add_usage(self._usages.get(model), message.usage_metadata)
+            cached = count_of(told.get("input_token_details", {}).get("cache_read"))
+            yield Usage(count_of(told["input_tokens"]), count_of(told["output_tokens"]), cached, model=model)
 
-    def calls(self, *, of_graph: bool) -> Iterator[ToolCall]:
+    def end(self) -> Iterator[Delta]:
         """The tool calls that Patter has to run.
 
-        Args:
-            of_graph: the writer runs tools of its own. Those that it has run, and those that Patter does not
-                know, are left out; but the wish to hang up is always passed on.
+        Of a graph's calls, those that it has run itself and those that Patter does not know are left out; but the
+        wish to hang up is always passed on.
         """
-        numbered = 0
         for parts in self._with_calls.values():
-            for name, arguments, id_ in _calls(parts):
-                is_ours = name == END_CALL or (id_ not in self._done and name in self._offered)
-                if is_ours or not of_graph:
-                    numbered += 1
-                    yield ToolCall(id_ or f"call_{numbered}", name, arguments)
-
-    def _used(self, message: AIMessage, metadata: Mapping[str, Any]) -> list[Delta]:
-        if (told := message.usage_metadata) is None:
-            return []
-        vendor, name = metadata.get("ls_provider"), metadata.get("ls_model_name")
-        model = f"{vendor}/{name}" if vendor and name else None
-        before = self._usages.get(model, Usage(0, 0))
-        self._usages[model] = Usage(
-            before.input_tokens + count_of(told.get("input_tokens")),
-            before.output_tokens + count_of(told.get("output_tokens")),
-            before.cached_tokens + count_of(told.get("input_token_details", {}).get("cache_read")),
-            model=model,
-        )
-        return [self._usages[model]]
+            for call in _calls(parts):
+                is_open = call.id not in self._done and call.name in (self._offered or ())
+                if self._offered is None or is_open or call.name == "end_call":
+                    yield call
 
 
 def _has_calls(message: AIMessage) -> bool:
@@ -103,11 +90,11 @@ def _has_calls(message: AIMessage) -> bool:
     return bool(message.tool_calls or message.invalid_tool_calls or chunks)
 
 
-def _calls(parts: list[AIMessage]) -> Iterator[tuple[str, str, str | None]]:
-    """Name, arguments as JSON text, and id of the calls of one message."""
+def _calls(parts: list[AIMessage]) -> Iterator[ToolCall]:
+    """The calls of one message. A call keeps its own id through the phone, or gets one there."""
     chunks = [part for part in parts if isinstance(part, AIMessageChunk)]
     whole: AIMessage = reduce(add, chunks) if len(chunks) == len(parts) else parts[-1]
     for call in whole.tool_calls:
-        yield call["name"], json.dumps(call["args"], ensure_ascii=False), call["id"]
+        yield ToolCall(call["id"] or "call", call["name"], json.dumps(call["args"], ensure_ascii=False))
     for broken in whole.invalid_tool_calls:
-        yield broken["name"] or "", broken["args"] or "{}", broken["id"]
+        yield ToolCall(broken["id"] or "call", broken["name"] or "", broken["args"] or "{}")

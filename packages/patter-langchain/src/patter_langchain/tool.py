@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 from contextlib import suppress
-from contextvars import ContextVar, copy_context
-from functools import partial
+from contextvars import ContextVar
 from typing import Annotated, Any, Literal
 
 import anyio
@@ -18,7 +16,6 @@ from pydantic import Field, SkipValidation
 from patter.arguments import CallArgs, explain
 from patter.call.request import Event
 from patter.tool import PatterTool, ToolAnswer
-from patter_langchain.apart import home
 from patter_langchain.progress import Progress
 
 __all__ = ["PatterLangChainTool"]
@@ -91,74 +88,46 @@ class PatterLangChainTool(BaseTool):
         super().__init__(name=patter.name, description=patter.description, patter=patter, **options)
 
     # LangChain hands the id of a tool call to these two, and to no parameter that plain uses can do without.
-    # What is set in them is there for everything that the call does.
 
     def run(self, *args: Any, tool_call_id: str | None = None, **kwargs: Any) -> Any:
-        """LangChain's ``run``, which remembers the id of the tool call."""
-        context = copy_context()
-        context.run(_use_id.set, tool_call_id)
-        context.run(home.set, None)
-        return context.run(partial(super().run, *args, tool_call_id=tool_call_id, **kwargs))
+        """LangChain's ``run``, which notes the id of the tool call."""
+        _use_id.set(tool_call_id)
+        return super().run(*args, tool_call_id=tool_call_id, **kwargs)
 
     async def arun(self, *args: Any, tool_call_id: str | None = None, **kwargs: Any) -> Any:
-        """LangChain's ``arun``, which remembers the id of the tool call."""
-        tokens = _use_id.set(tool_call_id), home.set(asyncio.get_running_loop())
-        try:
-            return await super().arun(*args, tool_call_id=tool_call_id, **kwargs)
-        finally:
-            _use_id.reset(tokens[0])
-            home.reset(tokens[1])
+        """LangChain's ``arun``, which notes the id of the tool call."""
+        _use_id.set(tool_call_id)
+        return await super().arun(*args, tool_call_id=tool_call_id, **kwargs)
 
     def _run(
-        self,
-        to: str,
-        goal: str | None = None,
-        first_message: str | None = None,
-        max_duration_sec: int | None = None,
-        *,
-        config: RunnableConfig,
-        run_manager: CallbackManagerForToolRun | None = None,
+        self, to: str, *, config: RunnableConfig, run_manager: CallbackManagerForToolRun | None = None, **rest: Any
     ) -> tuple[str, dict[str, Any]]:
-        use_id = _use_id.get()
-        progress = Progress(config, run_manager, use_id)
-        arguments = {"to": to, "goal": goal, "first_message": first_message, "max_duration_sec": max_duration_sec}
-        return _told(
-            self.patter.answer_sync(arguments, on_event=progress.tell, tool_call_id=use_id, scope=_scope(config))
-        )
+        id_, given = _use_id.get(), {"to": to, **rest}
+        progress = Progress(config, run_manager, id_)
+        return _told(self.patter.answer_sync(given, on_event=progress.tell, tool_call_id=id_, scope=_scope(config)))
 
     async def _arun(
-        self,
-        to: str,
-        goal: str | None = None,
-        first_message: str | None = None,
-        max_duration_sec: int | None = None,
-        *,
-        config: RunnableConfig,
-        run_manager: AsyncCallbackManagerForToolRun | None = None,
+        self, to: str, *, config: RunnableConfig, run_manager: AsyncCallbackManagerForToolRun | None = None, **rest: Any
     ) -> tuple[str, dict[str, Any]]:
-        use_id = _use_id.get()
-        progress = Progress(config, run_manager, use_id)
+        id_, given = _use_id.get(), {"to": to, **rest}
+        progress = Progress(config, run_manager, id_)
         told, events = anyio.create_memory_object_stream[Event](math.inf)
 
         def tell(event: Event) -> None:
             with suppress(anyio.ClosedResourceError):  # a use that was cancelled listens no more
                 told.send_nowait(event)
 
-        arguments = {"to": to, "goal": goal, "first_message": first_message, "max_duration_sec": max_duration_sec}
         with events:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(progress.relay, events)
                 with told:
-                    answer = await self.patter.answer(
-                        arguments, on_event=tell, tool_call_id=use_id, scope=_scope(config)
-                    )
+                    answer = await self.patter.answer(given, on_event=tell, tool_call_id=id_, scope=_scope(config))
                 tasks.cancel_scope.deadline = anyio.current_time() + _RELAY_S
         return _told(answer)
 
 
-def _scope(config: RunnableConfig | None) -> str:
+def _scope(config: RunnableConfig) -> str:
     """What the id of a tool call is unique in: the thread, or else the step of the run. Some models count anew."""
-    config = config or {}
     thread_id = config.get("configurable", {}).get("thread_id")
     return str(thread_id or config.get("metadata", {}).get("langgraph_checkpoint_ns") or "")
 

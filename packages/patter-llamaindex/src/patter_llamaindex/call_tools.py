@@ -20,8 +20,8 @@ __all__ = ["in_call_tools", "retriever_tool"]
 def in_call_tools(tools: Iterable[BaseTool], *, timeout_s: float | None = None) -> list[Tool]:
     """Function tools, query engine tools and others as tools of a call: ``agent={"tools": in_call_tools([...])}``.
 
-    Async functions run on the phone's event loop, everything else in a thread. What a tool raises reaches
-    the mind as ``handler_error``, without the exception's text.
+    Async functions run on the loop that awaits the call, or else on one of Patter's, everything else in a thread.
+    What a tool raises reaches the mind as ``handler_error``, without the exception's text.
 
     Args:
         tools: what the mind may use.

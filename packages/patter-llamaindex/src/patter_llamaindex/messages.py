@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
-from uuid import uuid4
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, ContentBlock, TextBlock, ToolCallBlock
 from llama_index.core.bridge.pydantic import BaseModel
@@ -14,23 +14,23 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.tools import BaseTool, FunctionTool, ToolMetadata
 
 from patter.voice.base import Message, ToolCall, ToolSpec, Usage
+from patter.voice.chat.history import in_order
 from patter.voice.chat.wire import arguments_of, count_of
 
 __all__ = ["chat_messages", "offered_tools", "plain_messages", "read_calls", "read_usage"]
 
-_OURS = "~patter~"
-"""Between an id that is not unique and what makes it so."""
-
 
 def chat_messages(messages: Iterable[Message]) -> list[ChatMessage]:
     """The history for a model that calls functions."""
-    return [_chat_message(message) for message in messages]
+    system, turns = in_order(messages)
+    ids = {call.id: _told_id(call) for message in turns for call in message.tool_calls}
+    told = [ChatMessage(role="system", content=system)] if system else []
+    return told + [_chat_message(message, ids) for message in turns]
 
 
 def plain_messages(messages: Iterable[Message]) -> list[ChatMessage]:
     """The history for a model that only writes text."""
-    spoken = (message for message in messages if message.role != "tool" and (message.content or not message.tool_calls))
-    return [ChatMessage(role=message.role, content=message.content) for message in spoken]
+    return chat_messages(replace(message, tool_calls=()) for message in messages if message.role != "tool")
 
 
 def offered_tools(tools: Iterable[ToolSpec]) -> list[BaseTool]:
@@ -38,20 +38,10 @@ def offered_tools(tools: Iterable[ToolSpec]) -> list[BaseTool]:
     return [FunctionTool(fn=_not_here, metadata=_metadata(tool)) for tool in tools]
 
 
-def read_calls(selections: Iterable[ToolSelection], messages: Sequence[Message]) -> Iterator[ToolCall]:
-    """The tool calls of an answer, each with an id that the call has not seen yet.
-
-    Args:
-        selections: as LlamaIndex tells them. Models without ids have the tool's name, or nothing, in their place.
-        messages: what was asked.
-    """
-    seen = {call.id for message in messages for call in message.tool_calls}
-    for selection in selections:
-        id_ = selection.tool_id
-        if not id_ or id_ == selection.tool_name or id_ in seen:
-            id_ = f"{id_}{_OURS}{uuid4().hex[:8]}"
-        seen.add(id_)
-        yield ToolCall(id_, selection.tool_name, json.dumps(selection.tool_kwargs, ensure_ascii=False))
+def read_calls(selections: Iterable[ToolSelection]) -> Iterator[ToolCall]:
+    """The tool calls of an answer. Models without ids have the tool's name, or nothing, in their place."""
+    for one in selections:
+        yield ToolCall(one.tool_id or one.tool_name, one.tool_name, json.dumps(one.tool_kwargs, ensure_ascii=False))
 
 
 def read_usage(response: ChatResponse) -> Usage | None:
@@ -68,21 +58,21 @@ def read_usage(response: ChatResponse) -> Usage | None:
     return None
 
 
-def _chat_message(message: Message) -> ChatMessage:
+def _chat_message(message: Message, ids: Mapping[str, str]) -> ChatMessage:
     if message.role == "tool":
-        id_ = _theirs(message.tool_call_id or "")
-        return ChatMessage(role="tool", content=message.content, additional_kwargs={"tool_call_id": id_})
-    blocks: list[ContentBlock] = [TextBlock(text=message.content)] if message.content or not message.tool_calls else []
+        id_ = message.tool_call_id or ""
+        return ChatMessage(role="tool", content=message.content, additional_kwargs={"tool_call_id": ids.get(id_, id_)})
+    blocks: list[ContentBlock] = [TextBlock(text=message.content)] if message.content else []
     blocks += [
-        ToolCallBlock(tool_call_id=_theirs(call.id), tool_name=call.name, tool_kwargs=arguments_of(call.arguments))
+        ToolCallBlock(tool_call_id=ids[call.id], tool_name=call.name, tool_kwargs=arguments_of(call.arguments))
         for call in message.tool_calls
     ]
     return ChatMessage(role=message.role, blocks=blocks)
 
 
-def _theirs(id_: str) -> str:
-    """The id as the model wrote it."""
-    return id_.partition(_OURS)[0]
+def _told_id(call: ToolCall) -> str:
+    """The id, or the tool's name where that was the model's id: the phone has made it unique, and the model has not."""
+    return call.name if call.name in (call.id, call.id.rpartition("-")[0]) else call.id
 
 
 def _not_here(**_: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from patter.errors import ProviderError
-from patter.voice.chat.failure import Failure, Vendor, read_failure
+from patter.voice.chat.failure import Failure, Vendor, read_failure, read_foreign_failure
 from patter.voice.chat.wire import InStreamError, NotAnAnswer
 
 VENDOR = Vendor("Vendor", "VENDOR_API_KEY")
@@ -182,3 +182,38 @@ def test_an_error_in_the_stream_is_read_like_a_refusal(body: object, again: bool
     failure = read(InStreamError(body))
     assert (failure.again, failure.error.retryable) == (again, again)
     assert words in str(failure.error)
+
+
+class Coded(Exception):
+    code = 403
+
+
+class Answered(Exception):
+    def __init__(self, status: int) -> None:
+        super().__init__("secret")
+        self.response = Status(status)
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "retryable"),
+    [
+        (Status(401, {"error": {"code": "bad", "message": "secret"}}), "does not accept the key; check VENDOR", False),
+        (Status(429), "turns requests away", True),
+        (Status(400, {"error": {"message": "Your credit balance is too low"}}), "no credit left", False),
+        (Coded("secret"), "may not use this at Vendor", False),
+        (Answered(503), "Vendor failed; try again later", True),
+        (ReadTimeout("secret"), "did not answer in time", True),
+        (TimeoutError("secret"), "did not answer in time", True),
+        (RemoteProtocolError("secret"), "cannot be reached, or broke off", True),
+        (ConnectionResetError("secret"), "cannot be reached, or broke off", True),
+        (NotAnAnswer("a dict, and no message"), "answered a dict, and no message", False),
+        (KeyError("secret"), "Vendor failed with KeyError", False),
+        (ProviderError("llm", "As it is."), "As it is.", False),
+    ],
+)
+def test_errors_of_a_framework(error: Exception, words: str, retryable: bool) -> None:
+    failure = read_foreign_failure(error, VENDOR)
+    assert words in str(failure)
+    assert (failure.stage, failure.retryable) == ("llm", retryable)
+    assert "secret" not in str(failure)
+    assert "SDK" not in str(failure)

@@ -66,7 +66,7 @@ class CallTools:
             timeout_s=timeout_s,
             context=context,
             bind=self._bind,
-            assign=gear.variables.set,
+            assign=gear.variables.assign,
             hooks=Hooks(progress=self._progress),
         )
         self._say: Callable[[str], object] | None = None

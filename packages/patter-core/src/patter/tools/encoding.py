@@ -8,7 +8,7 @@ from typing import Any
 
 from patter.tools.refusals import ToolRefusal
 
-__all__ = ["LONGEST_BYTES", "decode", "encode", "find"]
+__all__ = ["LONGEST_BYTES", "decode", "encode"]
 
 LONGEST_BYTES = 16_384
 """More than this is cut: a mind that reads it is slow, and the callee waits."""
@@ -44,18 +44,6 @@ def encode(value: Any) -> str:
     if size <= LONGEST_BYTES:
         return text
     return json.dumps({"truncated": True, "size": size, "text": text[:LONGEST_BYTES]}, ensure_ascii=False)
-
-
-def find(value: Any, path: str) -> Any:
-    """What stands at a path such as ``orders.0.id`` in a JSON value; None if nothing does."""
-    for part in path.split("."):
-        if isinstance(value, Mapping):
-            value = value.get(part)
-        elif isinstance(value, list) and part.isascii() and part.isdecimal() and int(part) < len(value):
-            value = value[int(part)]
-        else:
-            return None
-    return value
 
 
 def _json(value: Any) -> str:

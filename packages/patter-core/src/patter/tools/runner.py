@@ -15,7 +15,7 @@ from typing import Any
 
 import anyio
 
-from patter.tools.encoding import decode, encode, find
+from patter.tools.encoding import decode, encode
 from patter.tools.handlers import HandlerFailed, call_handler
 from patter.tools.model import Handler, Tool, ToolContext
 from patter.tools.refusals import ErrorReason, ToolRefusal
@@ -72,7 +72,7 @@ class ToolRunner:
         timeout_s: of a tool that names no time-out.
         context: what every handler learns of its call.
         bind: makes the handler of a tool that brings none. Such a handler is trusted: it runs on this loop.
-        assign: takes the variables that a tool's result sets.
+        assign: takes a tool's result, and the paths in it by the variables that they set.
         hooks: who is told.
     """
 
@@ -83,7 +83,7 @@ class ToolRunner:
         timeout_s: float = 30.0,
         context: Callable[[], Mapping[str, Any]] = dict,
         bind: Callable[[Tool], Handler] | None = None,
-        assign: Callable[[str, Any], object] | None = None,
+        assign: Callable[[Any, Mapping[str, str]], object] | None = None,
         hooks: Hooks | None = None,
     ) -> None:
         self.generation = 0
@@ -213,10 +213,8 @@ class ToolRunner:
                 )
             else:
                 value = await self._bound(known)(arguments, context)
-        if known.tool is not None and self._assign is not None:
-            for assignment in known.tool.assignments:
-                if (found := find(value, assignment.path)) is not None:
-                    self._assign(assignment.variable, found)
+        if known.tool is not None and known.tool.assignments and self._assign is not None:
+            self._assign(value, {one.variable: one.path for one in known.tool.assignments})
         output = encode(value)
         if len(output) > _WARN_BYTES and run.name not in self._warned:
             self._warned.add(run.name)

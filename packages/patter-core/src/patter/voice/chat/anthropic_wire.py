@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from itertools import takewhile
 from typing import Any
 
 from patter.voice.base import Delta, Message, ToolCall, ToolSpec, Usage
+from patter.voice.chat.history import in_order
 from patter.voice.chat.wire import (
     LONGEST_CHARS,
     Finish,
@@ -21,9 +21,6 @@ from patter.voice.chat.wire import (
 )
 
 __all__ = ["AnthropicReply", "messages_request"]
-
-ANSWERED = "[The call was answered.]"
-NOTHING_NEW = "[The other side has said nothing since.]"
 
 _CHARS_A_TOKEN = 4
 _IN_EVERY_SDK = ("model", "max_tokens")
@@ -52,8 +49,7 @@ def messages_request(
         without: parameters that the server does not take.
     """
     chosen = {name: value for name, value in options.items() if value is not None and name not in without}
-    leading = list(takewhile(lambda message: message.role == "system", messages))
-    rest = messages[len(leading) :]
+    system, rest = in_order(messages)
     request: dict[str, Any] = {
         **{name: value for name, value in chosen.items() if name in _IN_EVERY_SDK},
         "messages": _turns(rest),
@@ -61,7 +57,7 @@ def messages_request(
     }
     if further := {name: value for name, value in chosen.items() if name not in request}:
         request["extra_body"] = further
-    if system := "\n\n".join(message.content for message in leading if message.content.strip()):
+    if system:
         request["system"] = system
     if tools:
         request["tools"] = [_tool(tool) for tool in tools]
@@ -78,24 +74,13 @@ def _tool(tool: ToolSpec) -> Block:
 
 
 def _turns(messages: Sequence[Message]) -> list[Block]:
-    """User and assistant by turns, beginning and ending with the user."""
+    """User and assistant by turns."""
     turns: list[Block] = []
-
-    def add(role: str, blocks: list[Block]) -> None:
-        if not blocks:
-            return
-        if not turns and role == "assistant":
-            add("user", [_text(ANSWERED)])
+    for message in messages:
+        role = "assistant" if message.role == "assistant" else "user"
         if not turns or turns[-1]["role"] != role:
             turns.append({"role": role, "content": []})
-        turns[-1]["content"] += blocks
-
-    for message in messages:
-        add("assistant" if message.role == "assistant" else "user", _blocks(message))
-    if not turns:
-        add("user", [_text(ANSWERED)])
-    if turns[-1]["role"] == "assistant":
-        add("user", [_text(NOTHING_NEW)])
+        turns[-1]["content"] += _blocks(message)
     for turn in turns:
         # The results of tools come before everything else, or they are taken for missing.
         turn["content"].sort(key=lambda block: block["type"] != "tool_result")
@@ -107,11 +92,7 @@ def _blocks(message: Message) -> list[Block]:
     if message.role == "tool":
         result: Block = {"type": "tool_result", "tool_use_id": _id(message.tool_call_id or "")}
         return [result | ({"content": content} if content.strip() else {})]
-    if message.role == "system":
-        content = f"[{content}]" if content.strip() else ""
     texts = [_text(content)] if content.strip() else []
-    if message.role != "assistant":
-        return texts
     calls = [
         {"type": "tool_use", "id": _id(call.id), "name": call.name, "input": arguments_of(call.arguments)}
         for call in message.tool_calls

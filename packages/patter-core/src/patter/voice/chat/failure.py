@@ -15,7 +15,7 @@ from patter.errors import ProviderError
 from patter.voice.chat.wire import InStreamError, NotAnAnswer
 from patter.voice.refusal import RETRYABLE_STATUSES, refusal
 
-__all__ = ["Failure", "Vendor", "read_failure"]
+__all__ = ["Failure", "Vendor", "read_failure", "read_foreign_failure"]
 
 LONGEST_WAIT_S = 1.5
 """A vendor that wants a longer pause than that is not asked again while somebody waits on the phone."""
@@ -41,6 +41,8 @@ _STATUS_OF = {
 }
 _MISTAKES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What an SDK raises for arguments that it does not know. Some of the network's errors are ValueErrors, too."""
+_NETWORK = ("Connect", "Network", "Protocol", "ReadError", "WriteError")
+"""Parts of the names of what HTTP clients raise where the network fails."""
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -50,7 +52,7 @@ class Vendor:
 
     name: str
     variable: str
-    """The environment variable of the key."""
+    """The environment variable of the key, or another name for where it is from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,38 @@ def read_failure(
     what = "broke in the middle of an answer" if begun else "cannot be made or broke at once"
     message = f"The connection to {vendor.name} {what} ({type(error).__name__}); check the network and base_url."
     return Failure(ProviderError("llm", message, retryable=True), again=True)
+
+
+def read_foreign_failure(error: Exception, vendor: Vendor) -> ProviderError:
+    """What went wrong in a framework that asks a model in our place; by itself, or by code of the host's.
+
+    It may have asked again already. None of its words are told: they may repeat what was said on the phone.
+    """
+    kind = type(error).__name__
+    if isinstance(error, ProviderError):
+        return error
+    if isinstance(error, NotAnAnswer):
+        message = f"{vendor.name} answered {error}; let it answer with messages that can be spoken."
+        return ProviderError("llm", message)
+    if (status := _foreign_status(error)) is not None:
+        return _refused(error, status, vendor, ()).error
+    if isinstance(error, TimeoutError) or "Timeout" in kind:
+        message = f"{vendor.name} did not answer in time ({kind}); try again later, or use a faster model."
+        return ProviderError("llm", message, retryable=True)
+    if isinstance(error, OSError) or any(part in kind for part in _NETWORK):
+        message = f"{vendor.name} cannot be reached, or broke off ({kind}); check the network and its address."
+        return ProviderError("llm", message, retryable=True)
+    return ProviderError("llm", f"{vendor.name} failed with {kind}; ask it without a call to see the cause.")
+
+
+def _foreign_status(error: Exception) -> int | None:
+    """The HTTP status, where the clients of vendors put it."""
+    response = getattr(error, "response", None)
+    for holder, name in ((error, "status_code"), (response, "status_code"), (error, "code")):
+        status = getattr(holder, name, None)
+        if isinstance(status, int) and 400 <= status < 600:
+            return int(status)
+    return None
 
 
 def _silence(vendor: Vendor, begun: bool, timeout_s: float) -> str:
