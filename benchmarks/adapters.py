@@ -18,11 +18,11 @@ from benchmarks.figures import spread
 from patter import Patter, PatterTool
 from patter.local.exchange import Timings
 
-# Name, the framework's own import, the adapter's, the tool's class.
+# Name, the class of the framework's that everybody imports, the adapter's module and class.
 ADAPTERS = [
-    ("LangChain", "langchain_core.tools", "patter_langchain", "PatterLangChainTool"),
-    ("LlamaIndex", "llama_index.core.tools", "patter_llamaindex", "PatterFunctionTool"),
-    ("CrewAI", "crewai.tools", "patter_crewai", "PatterCrewAITool"),
+    ("LangChain", "langchain_core.tools:BaseTool", "patter_langchain", "PatterLangChainTool"),
+    ("LlamaIndex", "llama_index.core.tools:FunctionTool", "patter_llamaindex", "PatterFunctionTool"),
+    ("CrewAI", "crewai.tools:BaseTool", "patter_crewai", "PatterCrewAITool"),
 ]
 IMPORTS = 5
 CALLS = 25
@@ -31,7 +31,7 @@ ARGUMENTS = {"to": "+15550100199", "goal": "Ask for the opening hours."}
 PROBE = """
 import importlib, json, sys, time, warnings
 warnings.simplefilter("ignore")
-importlib.import_module({framework!r})
+getattr(importlib.import_module({framework!r}), {base!r})
 began = time.perf_counter()
 getattr(importlib.import_module({adapter!r}), {tool!r})
 print(json.dumps((time.perf_counter() - began) * 1000))
@@ -40,7 +40,8 @@ print(json.dumps((time.perf_counter() - began) * 1000))
 
 def import_ms(framework: str, adapter: str, tool: str) -> float:
     """Median milliseconds of fresh interpreters."""
-    probe = [sys.executable, "-c", PROBE.format(framework=framework, adapter=adapter, tool=tool)]
+    module, _, base = framework.partition(":")
+    probe = [sys.executable, "-c", PROBE.format(framework=module, base=base, adapter=adapter, tool=tool)]
     runs = [subprocess.run(probe, check=True, capture_output=True, text=True) for _ in range(IMPORTS + 1)]
     return statistics.median(json.loads(run.stdout.splitlines()[-1]) for run in runs[1:])  # the first writes bytecode
 

@@ -178,6 +178,13 @@ async def test_an_exception_stays_with_the_developer(caplog: pytest.LogCaptureFi
     ]
 
 
+async def test_a_handler_may_refuse_in_safe_words() -> None:
+    def handler(arguments: dict[str, Any], context: ToolContext) -> None:
+        raise ToolRefusal("invalid_arguments", details=["invalid: order"])
+
+    assert (await run(handler)).output == '{"error": "invalid_arguments", "details": ["invalid: order"]}'
+
+
 async def test_progress_is_told() -> None:
     async def handler(arguments: dict[str, Any], context: ToolContext) -> AsyncIterator[dict[str, Any]]:
         yield {"progress": "looking"}

@@ -64,7 +64,7 @@ class CallTools:
         self._runner = ToolRunner(
             tools,
             timeout_s=timeout_s,
-            context=context,
+            context=lambda: {**context(), "variables": gear.variables.shared(), "attempt": 1},
             bind=self._bind,
             assign=gear.variables.assign,
             hooks=Hooks(progress=self._progress),

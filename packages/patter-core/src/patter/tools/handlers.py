@@ -16,7 +16,7 @@ from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-__all__ = ["HandlerFailed", "Progress", "call_handler", "handler_loop", "shared_loop"]
+__all__ = ["HandlerFailed", "Progress", "call_handler", "handler_loop", "host_loop", "shared_loop"]
 
 T = TypeVar("T")
 Progress = Callable[[str], None]
@@ -56,10 +56,14 @@ async def call_handler(handler: Callable[..., Any], *arguments: Any, on_progress
         value = _drain(value, lambda text: here.call_soon_threadsafe(on_progress or _ignore, text))
     if not inspect.isawaitable(value):
         return value
-    loop = handler_loop.get()()
-    if loop.is_closed():
-        loop = shared_loop()
+    loop = host_loop()
     return await _taken(asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_guard(value), loop)))
+
+
+def host_loop() -> asyncio.AbstractEventLoop:
+    """The loop on which the host's coroutines run now; the shared one if the host's has stopped."""
+    loop = handler_loop.get()()
+    return loop if loop.is_running() else shared_loop()
 
 
 def shared_loop() -> asyncio.AbstractEventLoop:

@@ -187,6 +187,8 @@ class ToolRunner:
         except TimeoutError:
             return _refusal("timeout"), "timeout"
         except HandlerFailed as failure:
+            if isinstance(failure.cause, ToolRefusal):
+                return _refusal(failure.cause.reason, **failure.cause.fields), failure.cause.reason
             self._tell(self._hooks.raised, run.call_id, run.name, failure.cause)
         except Exception as error:  # the boundary to an executor
             self._tell(self._hooks.raised, run.call_id, run.name, error)

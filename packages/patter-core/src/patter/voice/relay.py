@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import anyio
 
-from patter.tools.handlers import handler_loop, shared_loop
+from patter.tools.handlers import host_loop
 
 __all__ = ["relay"]
 
@@ -35,7 +35,7 @@ async def relay(write: Callable[[], AsyncGenerator[T, None]], take: Callable[[T]
     Raises:
         Exception: whatever the generator or ``take`` raises; RuntimeError, if the generator is cancelled by others.
     """
-    here, there = asyncio.get_running_loop(), _loop_of_host()
+    here, there = asyncio.get_running_loop(), host_loop()
     arriving, arrived = anyio.create_memory_object_stream[T](math.inf)
     tasks: list[asyncio.Task[BaseException | None]] = []
 
@@ -72,11 +72,6 @@ async def relay(write: Callable[[], AsyncGenerator[T, None]], take: Callable[[T]
         raise RuntimeError("it was cancelled by itself, or with the host's loop")
     if (error := tasks[0].result()) is not None:
         raise error
-
-
-def _loop_of_host() -> asyncio.AbstractEventLoop:
-    loop = handler_loop.get()()
-    return loop if loop.is_running() else shared_loop()
 
 
 async def _outcome(work: Callable[[], Awaitable[None]]) -> BaseException | None:
