@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import import_module
 from inspect import iscoroutinefunction
 from types import TracebackType
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from patter.accounts import Keys, carrier_of, check_own_number, complete_agent
 from patter.agent import Agent
 from patter.call.prices import Prices
 from patter.call.request import EventSink
 from patter.carriers.addresses import public_url
 from patter.engine import Engine, HostedEngine
 from patter.errors import ConfigError, InvalidArguments
-from patter.policy.numbers import check_number
 from patter.schema import CallArguments, check_arguments
-from patter.service import PhoneService
+from patter.service import Lifespan, PhoneService
 from patter.settings import DEFAULT_CALL_S, MAX_CALL_S, MIN_CALL_S, require_env
 from patter.tools import define
 
@@ -47,6 +47,9 @@ class Patter:
         pricing: unit prices that replace the built-in table, see `patter.call.prices.Prices`.
         allow_hosts: hosts with their ports, such as ``localhost:9000``, that the requests of in-call tools may reach
             though they are not public; for development.
+        twilio_sid, twilio_token: the account, in place of ``carrier``.
+        openai_key, anthropic_key, deepgram_key, elevenlabs_key: for the agents that `agent` makes; else the
+            vendors' own environment variables.
 
     Raises:
         ConfigError: something is missing or malformed; the message names it and the remedy.
@@ -62,17 +65,20 @@ class Patter:
         port: int = 8000,
         pricing: Mapping[str, float] | None = None,
         allow_hosts: Collection[str] = (),
+        twilio_sid: str | None = None,
+        twilio_token: str | None = None,
+        openai_key: str | None = None,
+        anthropic_key: str | None = None,
+        deepgram_key: str | None = None,
+        elevenlabs_key: str | None = None,
         _network: LocalNetwork | None = None,
     ) -> None:
         _check_port(port)
         if _network is None:
-            if isinstance(carrier, type) or (carrier is not None and not hasattr(carrier, "dial")):
-                raise ConfigError("carrier must be an account, such as carrier=Twilio().")
-            if carrier is None:
-                raise ConfigError("carrier is missing. Pass carrier=Twilio(), or use Patter.local() without keys.")
+            carrier = carrier_of(carrier, twilio_sid=twilio_sid, twilio_token=twilio_token)
             phone_number = require_env(phone_number, argument="phone_number", variable="TWILIO_PHONE_NUMBER")
             webhook_url = require_env(webhook_url, argument="webhook_url", variable="PATTER_WEBHOOK_URL")
-        self.phone_number = _check_own_number(phone_number or "")
+        self.phone_number = check_own_number(phone_number or "")
         self.network = _network
         self._webhook = None if webhook_url is None else public_url(webhook_url)
         self._service = PhoneService(
@@ -84,6 +90,7 @@ class Patter:
             prices=Prices(pricing),
             allow_hosts=allow_hosts,
         )
+        self._keys = Keys(openai=openai_key, anthropic=anthropic_key, deepgram=deepgram_key, elevenlabs=elevenlabs_key)
         self._engine: Engine | None = None
         self._hosted: HostedEngine | None = None
 
@@ -192,7 +199,7 @@ class Patter:
         if self._service.app is None:
             from starlette.applications import Starlette
 
-            self._service.app = Starlette(lifespan=lambda app: _Lifespan(self))
+            self._service.app = Starlette(lifespan=lambda app: Lifespan(self))
         return self._service.app
 
     # --- calls ---------------------------------------------------------------------------------
@@ -293,6 +300,26 @@ class Patter:
         limits = {"max_duration_s": max_duration_s, "max_calls": max_concurrent_calls}
         await self.engine.run(lambda sink: self._answer_calls(who, limits, sink), deliver)
 
+    def agent(
+        self,
+        *,
+        system_prompt: str | None = None,
+        tools: Sequence[Any] = (),
+        first_message: str | None = None,
+        **parts: Any,
+    ) -> Agent:
+        """An agent for this phone; ears, mind and voice that are not given are the vendors', or the local network's.
+
+        Args:
+            system_prompt, tools, first_message: as for `patter.Agent`.
+            parts: what else an `patter.Agent` takes, such as ``stt``, ``llm``, ``tts`` or ``variables``.
+
+        Raises:
+            ConfigError: a key is missing, or something is malformed.
+        """
+        given = {"system_prompt": system_prompt, "tools": tools, "first_message": first_message, **parts}
+        return complete_agent(given, default=self.default_agent, keys=self._keys)
+
     def check_agent(self, agent: Agent | Mapping[str, Any] | None) -> Agent:
         """The agent of a call.
 
@@ -366,28 +393,6 @@ class Patter:
         )
 
 
-class _Lifespan:
-    """The lifespan of `Patter.asgi`'s app: the phone runs while the server does."""
-
-    def __init__(self, phone: Patter) -> None:
-        self._phone = phone
-
-    async def __aenter__(self) -> None:
-        await self._phone.__aenter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._phone.__aexit__(kind, error, trace)
-
-
 def _check_port(port: int) -> None:
     if type(port) is not int or not 0 <= port <= 65535:
         raise ConfigError(f"port must be a number from 0 to 65535, and {port!r} is none.")
-
-
-def _check_own_number(number: str) -> str:
-    try:
-        return check_number(number, field="phone_number")
-    except InvalidArguments as error:
-        raise ConfigError(str(error)) from None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Collection
+from contextlib import AbstractAsyncContextManager
 from importlib import import_module
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import anyio
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from patter.carriers.base import Carrier
     from patter.local.network import LocalNetwork
 
-__all__ = ["PhoneService"]
+__all__ = ["Lifespan", "PhoneService"]
 
 _log = logging.getLogger("patter")
 
@@ -163,3 +165,18 @@ class PhoneService:
         else:
             self.app.router.routes[:] = app.routes
         return board
+
+
+class Lifespan:
+    """The lifespan of the host's ASGI app: the phone runs while the server does."""
+
+    def __init__(self, phone: AbstractAsyncContextManager[object]) -> None:
+        self._phone = phone
+
+    async def __aenter__(self) -> None:
+        await self._phone.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._phone.__aexit__(kind, error, trace)

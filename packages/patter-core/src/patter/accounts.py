@@ -1,0 +1,93 @@
+"""Whose accounts a phone and its agents use: objects, single keys, or the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from patter.agent import Agent
+from patter.errors import ConfigError, InvalidArguments
+from patter.policy.numbers import check_number
+
+if TYPE_CHECKING:
+    from patter.carriers.base import Carrier
+    from patter.voice.base import ChatModel
+
+__all__ = ["Keys", "carrier_of", "check_own_number", "complete_agent"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The vendors' keys; None takes the environment variable that the vendor itself has named."""
+
+    openai: str | None = field(default=None, repr=False)
+    anthropic: str | None = field(default=None, repr=False)
+    deepgram: str | None = field(default=None, repr=False)
+    elevenlabs: str | None = field(default=None, repr=False)
+
+
+def carrier_of(carrier: Carrier | None, *, twilio_sid: str | None, twilio_token: str | None) -> Carrier:
+    """The carrier that was given, or Twilio with these credentials.
+
+    Raises:
+        ConfigError: there is none, or both.
+    """
+    if twilio_sid is not None or twilio_token is not None:
+        if carrier is not None:
+            raise ConfigError("Pass carrier=Twilio(...), or twilio_sid= and twilio_token=, and not both.")
+        from patter.carriers.twilio import Twilio
+
+        return Twilio(twilio_sid, twilio_token)
+    if isinstance(carrier, type) or (carrier is not None and not hasattr(carrier, "dial")):
+        raise ConfigError("carrier must be an account, such as carrier=Twilio().")
+    if carrier is None:
+        raise ConfigError("carrier is missing. Pass carrier=Twilio(), or use Patter.local() without keys.")
+    return carrier
+
+
+def check_own_number(number: str) -> str:
+    """The number that calls come from, E.164.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        return check_number(number, field="phone_number")
+    except InvalidArguments as error:
+        raise ConfigError(str(error)) from None
+
+
+def complete_agent(given: Mapping[str, Any], *, default: Agent | None, keys: Keys) -> Agent:
+    """An agent whose ears, mind and voice, where they are not given, are those of ``default``, or the vendors'.
+
+    Raises:
+        ConfigError: a key is missing, or something is malformed.
+    """
+    agent = {name: value for name, value in given.items() if value is not None}
+    if default is not None:
+        agent = {"stt": default.stt, "llm": default.llm, "tts": default.tts} | agent
+    if "stt" not in agent:
+        from patter.voice.deepgram.stt import DeepgramSTT
+
+        agent["stt"] = DeepgramSTT(keys.deepgram)
+    if "llm" not in agent:
+        agent["llm"] = _mind(keys)
+    if "tts" not in agent:
+        from patter.voice.elevenlabs.tts import ElevenLabsTTS
+
+        agent["tts"] = ElevenLabsTTS(keys.elevenlabs)
+    return Agent.of(agent)
+
+
+def _mind(keys: Keys) -> ChatModel:
+    """OpenAI's, unless Anthropic's is the only key that is there."""
+    has_openai = keys.openai is not None or bool(os.environ.get("OPENAI_API_KEY"))
+    if not has_openai and (keys.anthropic is not None or os.environ.get("ANTHROPIC_API_KEY")):
+        from patter.voice.anthropic import AnthropicLLM
+
+        return AnthropicLLM(keys.anthropic)
+    from patter.voice.openai import OpenAILLM
+
+    return OpenAILLM(keys.openai)
