@@ -38,17 +38,22 @@ class Mind:
         ]
         self._text = text
         self.offered: list[ToolSpec] = []
+        self.system = ""
 
     @asynccontextmanager
     async def stream(
         self, messages: Sequence[Message], tools: Sequence[ToolSpec]
     ) -> AsyncIterator[AsyncIterator[Delta]]:
         self.offered = list(tools)
+        self.system = messages[0].content
         results = [message.content for message in messages if message.role == "tool"]
 
         async def deltas() -> AsyncIterator[Delta]:
             if messages[-1].content.startswith("The transfer came to nothing"):
                 yield "They are not there. Goodbye."
+                yield ToolCall("bye", "end_call", "{}")
+            elif not results and not self._calls:
+                yield "Goodbye."
                 yield ToolCall("bye", "end_call", "{}")
             elif not results:
                 if self._text:
@@ -305,6 +310,20 @@ async def test_what_was_extracted_stands_in_the_envelope_and_in_a_request(shop: 
     assert json.loads(body)["variables"] == {"mail": "Ann@example.com"}
     assert result.details is not None
     assert result.details.variables == {"mail": "Ann@example.com"}
+
+
+async def test_variables_stand_in_the_agents_own_texts_and_secrets_do_not() -> None:
+    mind = Mind()
+    result = await place(
+        phone_of(mind, scripted(Say("Hello?"), Listen(), Say("Who?"), Listen(), Wait(0.3))),
+        [],
+        system_prompt="You call for {{shop}}. Never say {{API_KEY}}.",
+        first_message="Hello from {{shop}}, you are {{callee_phone}}.",
+        variables={"shop": "Luigi's"},
+        secrets={"API_KEY": "sesame"},
+    )
+    assert said(result).startswith(f"Hello from Luigi's, you are {TO}.")
+    assert "You call for Luigi's. Never say {{API_KEY}}." in mind.system
 
 
 async def test_tones_are_heard() -> None:

@@ -101,7 +101,13 @@ class Desk:
         self.network = LocalNetwork(
             caller, voice="tones", others={TARGET: target} if target else {}, timings=Timings.quick()
         )
-        self.tool = Tool(name="transfer_call", description="Transfers.", handler=self.transfer, timeout_s=50)
+        self.tool = Tool(
+            name="transfer_call",
+            description="Transfers.",
+            handler=self.transfer,
+            timeout_s=50,
+            speech={"during": False},
+        )
         self.agent = Agent(
             stt=self.network.agent.stt,
             llm=Mind(),

@@ -18,6 +18,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
@@ -29,6 +30,7 @@ __all__ = ["HasPhone", "SignalHook", "hang_up_on_signals"]
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _PATIENCE_S = 10.0
 """Stopping a phone is bounded itself, by 8 s for its calls."""
+_STEP_S = 0.1
 
 _log = logging.getLogger("patter")
 
@@ -126,7 +128,10 @@ class SignalHook:
         if order.comes_again:
             return  # the loop below this very frame has to hang up
         try:
-            order.over.wait(_PATIENCE_S)
+            last = time.monotonic() + _PATIENCE_S
+            # In steps, because a second signal that the system hands to another thread ends no wait of this one.
+            while not order.over.wait(_STEP_S) and time.monotonic() < last:
+                pass
         finally:
             self._order = None
         self._pass_on(signum, frame)

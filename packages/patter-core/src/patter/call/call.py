@@ -11,7 +11,7 @@ import anyio
 
 from patter.call.conversation import Conversation
 from patter.call.dial import Placing, look_for, order_for
-from patter.call.gear import PhoneGear, call_gear
+from patter.call.gear import PhoneGear, call_gear, filled_in
 from patter.call.greeting import Greeting
 from patter.call.meter import Meter
 from patter.call.mouth import Tap
@@ -61,7 +61,6 @@ class Call:
         self.result: CallResult | None = None
         self.over = anyio.Event()
         """Set when the envelope is there."""
-        self._agent = request.agent
         self._timing = request.agent.timing
         self._carrier = carrier
         self._addresses = addresses
@@ -75,6 +74,7 @@ class Call:
         self._meter = Meter(models=ModelNames(request.agent))
         self._transcript = Transcript()
         tool_gear = call_gear(request, gear, self._transcript, self._play)
+        self._agent = filled_in(request.agent, tool_gear.variables)
         self._tools = CallTools(
             request.agent.tools,
             gear=tool_gear,

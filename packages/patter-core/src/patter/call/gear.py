@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anyio.abc import TaskGroup
 
+from patter.agent import Agent
 from patter.call.request import CallRequest
 from patter.tools.mcp.servers import McpServers
 from patter.tools.safe_http import SafeHttp
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from patter.call.transcript import Transcript
     from patter.store.knowledge import Retriever
 
-__all__ = ["CallGear", "PhoneGear", "call_gear"]
+__all__ = ["CallGear", "PhoneGear", "call_gear", "filled_in"]
 
 
 class PhoneGear:
@@ -87,3 +88,10 @@ def call_gear(
         transcript=transcript,
         play=play,
     )
+
+
+def filled_in(agent: Agent, variables: Variables) -> Agent:
+    """The agent with the variables of the call in its own texts. A goal is the host's model's, and stays as it is."""
+    texts = {name: getattr(agent, name) for name in ("system_prompt", "first_message", "voicemail_message")}
+    filled: dict[str, Any] = {name: variables.prompt(text) for name, text in texts.items() if text and "{{" in text}
+    return replace(agent, **filled) if filled else agent
