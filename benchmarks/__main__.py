@@ -22,6 +22,8 @@ NAMES = (
     "thinking_ahead",
     "concurrent_calls",
     "many_calls",
+    "tools",
+    "tools_soak",
     "similar",
 )
 

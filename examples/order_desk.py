@@ -7,12 +7,20 @@ Runs as it is on the local network with a scripted mind. For a real number, make
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from typing import Literal
 
 from patter import Patter
 from patter.local.dialogue import Listen, Say, scripted
 from patter.voice.base import ToolCall
 
-CUSTOMER = scripted(Listen(), Say("Where is my order ORD-123456?"), Listen(), Say("Thank you, goodbye."))
+CUSTOMER = scripted(
+    Listen(),
+    Say("Where is my order ORD-123456?"),
+    Listen(),
+    Say("It is the wrong one. I want to send it back."),
+    Listen(),
+    Say("Thank you, goodbye."),
+)
 
 
 async def get_order_status(arguments, context):
@@ -21,27 +29,34 @@ async def get_order_status(arguments, context):
 
 
 @Patter.tool()
-def initiate_return(order_id: str, reason: str) -> str:
+def initiate_return(order_id: str, reason: Literal["defective", "wrong_item", "changed_mind", "other"]) -> str:
     """Start the return of an order. Ask for the reason before you use it.
 
     Args:
         order_id: the order, such as ORD-123456.
-        reason: why it is sent back, in a few words.
+        reason: why it is sent back.
     """
-    return f"the return of {order_id} has begun"
+    return "You will get a label by mail."
 
 
 class ScriptedMind:
-    """Stands in for a chat model: looks the order up, then tells what it has found."""
+    """Stands in for a chat model: looks the order up, starts its return, and tells what came of it."""
 
     model = "local/scripted"
 
     @asynccontextmanager
     async def stream(self, messages, tools):
         async def answer():
-            if messages[-1].role == "tool":
-                found = json.loads(messages[-1].content)
+            last = messages[-1]
+            if last.role == "tool" and last.content.startswith("{"):
+                found = json.loads(last.content)
                 yield f"Your order was {found['status']} and arrives {found['arrives']}."
+            elif last.role == "tool":
+                yield last.content
+            elif "send it back" in last.content:
+                yield "I am sorry. "
+                arguments = {"order_id": "ORD-123456", "reason": "wrong_item"}
+                yield ToolCall("call_2", "initiate_return", json.dumps(arguments))
             else:
                 yield "Let me see. "
                 yield ToolCall("call_1", "get_order_status", json.dumps({"order_id": "ORD-123456"}))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -68,7 +71,7 @@ class Mind:
 
 
 def phone_of(mind: Mind, persona: Persona = ASKING, **options: Any) -> Patter:
-    return Patter.local(persona, voice="tones", timings=Timings.quick(), llm=mind, **options)
+    return Patter.local(persona, llm=mind, **{"voice": "tones", "timings": Timings.quick()} | options)
 
 
 async def place(phone: Patter, tools: list[Any], **agent: Any) -> CallResult:
@@ -310,6 +313,36 @@ async def test_what_was_extracted_stands_in_the_envelope_and_in_a_request(shop: 
     assert json.loads(body)["variables"] == {"mail": "Ann@example.com"}
     assert result.details is not None
     assert result.details.variables == {"mail": "Ann@example.com"}
+
+
+async def test_a_handlers_exception_reaches_the_developers_hook_and_nobody_else() -> None:
+    told: list[tuple[str, str, BaseException]] = []
+    error = ValueError("sesame")
+
+    def broken(arguments: dict[str, Any], context: Any) -> None:
+        assert (context.direction, context.attempt, context.variables) == ("outbound", 1, {})
+        raise error
+
+    tool = {"name": "look", "description": "Looks up what colour it is.", "handler": broken}
+    result = await place(phone_of(Mind(("look", {}))), [tool], on_tool_error=lambda *facts: told.append(facts))
+    assert told == [("t0", "look", error)]
+    assert "sesame" not in result.to_json()
+
+
+async def test_the_tools_of_an_mcp_server_are_offered_and_used() -> None:
+    server = Path(__file__).parent.parent / "core" / "tools" / "executors" / "mcp_server.py"
+    tool = {
+        "name": "shop",
+        "description": "The tools of the shop's own server.",
+        "tool_type": "mcp",
+        "config": {"command": [sys.executable, str(server)], "allowed_tools": ["add"]},
+    }
+    mind = Mind(("add", {"first": 2, "second": 3}))
+    rings_long = replace(ASKING, ring=Ring(after_s=5))  # the server starts in the meantime
+    timings = replace(Timings.quick(), longest_ring_s=8.0)
+    result = await place(phone_of(mind, rings_long, timings=timings), [tool])
+    assert [spec.name for spec in mind.offered] == ["add", "end_call"]
+    assert said(result) == 'It is {"sum": 5}. Goodbye.'
 
 
 async def test_variables_stand_in_the_agents_own_texts_and_secrets_do_not() -> None:

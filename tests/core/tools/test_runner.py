@@ -122,13 +122,11 @@ async def test_no_arguments_are_an_empty_object(arguments: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "details"),
     [
-        ("{", '["not valid JSON"]'),
         ("[1]", '["not an object"]'),
         ("{}", '["missing: order"]'),
         ('{"order": 5}', '["invalid: order"]'),
         ({"order": "a", "count": "secret"}, '["invalid: count"]'),
         ('{"order": "a", "extra": "secret"}', '["unknown: extra"]'),
-        ("[" * 100_000, '["not valid JSON"]'),
     ],
 )
 async def test_wrong_arguments_name_the_property_and_run_nothing(arguments: Any, details: str) -> None:
@@ -136,6 +134,33 @@ async def test_wrong_arguments_name_the_property_and_run_nothing(arguments: Any,
     outcome = await runner_of(echo, told, parameters=SCHEMA).run("t1", "look_up", arguments)
     assert outcome.output == f'{{"error": "invalid_arguments", "details": {details}}}'
     assert told.facts == [("failed", "t1", "look_up", "invalid_arguments"), ("completed", "t1", "look_up", True)]
+
+
+@pytest.mark.parametrize("arguments", ["{", "[" * 100_000])
+async def test_arguments_that_are_no_json_are_a_safe_code(arguments: str) -> None:
+    assert (await run(echo, arguments)).output == '{"error": "invalid_arguments"}'
+
+
+async def test_the_mind_is_not_asked_for_what_the_call_knows() -> None:
+    request = Tool(
+        name="ask",
+        description="Asks the shop about the order.",
+        tool_type="http_request",
+        config={"url": "https://example.com/{{account}}/{{order}}"},
+    )
+
+    def bind(tool: Tool) -> Any:
+        async def ask(arguments: dict[str, Any], context: ToolContext) -> Any:
+            return sorted(arguments)
+
+        return ask
+
+    runner = ToolRunner([request], bind=bind, known=lambda: ["account"])
+    assert list(runner.specs()[0].parameters["properties"]) == ["order"]
+    assert (await runner.run("t1", "ask", {"order": "7"})).output == '["order"]'
+    assert (await runner.run("t2", "ask", {})).output == (
+        '{"error": "invalid_arguments", "details": ["missing: order"]}'
+    )
 
 
 @pytest.mark.parametrize("options", [{"name": "other"}, {"is_enabled": False}])

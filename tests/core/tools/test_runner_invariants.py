@@ -23,10 +23,9 @@ STEP = st.one_of(
     st.tuples(st.just("reset")),
 )
 
-SAFE = ("unknown_tool", "handler_error", "timeout", "shutdown")
+SAFE = ("unknown_tool", "invalid_arguments", "handler_error", "timeout", "shutdown")
 ANSWERS = {
     "done",
-    '{"error": "invalid_arguments", "details": ["not valid JSON"]}',
     *(f'{{"error": "{reason}"}}' for reason in SAFE),
 }
 

@@ -35,6 +35,7 @@ class Agent:
         secrets: values for the requests of tools, by names in capital letters; no mind ever sees them.
         webhook_secret: signs the requests of webhook tools.
         knowledge: where tools of the type ``knowledge_base`` search.
+        on_tool_error: takes tool call id, tool and exception of a handler that has raised; nobody else sees it.
         timing: when to speak, wait and give up.
     """
 
@@ -49,6 +50,7 @@ class Agent:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     webhook_secret: str | None = field(default=None, repr=False)
     knowledge: Retriever | None = None
+    on_tool_error: Callable[[str, str, BaseException], object] | None = None
     timing: Timing = field(default_factory=Timing)
 
     def __post_init__(self) -> None:

@@ -272,7 +272,7 @@ class Call:
         """The call begins now: with its dial, or because it has come in."""
         self._facts.dialled, self._facts.started_at = anyio.current_time(), datetime.now(UTC)
         self._facts.is_dialled = True
-        for watcher in (self._watch_deadline, self._watch_media):
+        for watcher in (self._watch_deadline, self._watch_media, self._tools.start):
             watchers.start_soon(watcher)
         if not self.request.inbound:
             watchers.start_soon(self._watch_ringing)

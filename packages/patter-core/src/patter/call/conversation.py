@@ -237,6 +237,7 @@ class Conversation:
                     await self._break_off(now)
                     self._yielding = False
                 case decisions.Retract():
+                    self._tools.interrupted()
                     self._silence(now)
                     self._transcript.retract()
                     self._emit("retract")

@@ -49,6 +49,7 @@ class CallGear(CallServices):
     Args:
         mcp: the phone's MCP servers.
         knowledge: where the agent's documents are searched.
+        on_tool_error: the host's own hook for what its handlers raise.
         transcript: what was said so far.
         play: plays mu-law audio into the call, and returns once it was played.
     """
@@ -56,6 +57,7 @@ class CallGear(CallServices):
     mcp: McpServers | None
     transcript: Transcript
     knowledge: Retriever | None = None
+    on_tool_error: Callable[[str, str, BaseException], object] | None = None
     play: Callable[[bytes], Awaitable[None]] = field(repr=False)
 
     @property
@@ -85,6 +87,7 @@ def call_gear(
         secrets=agent.secrets,
         webhook_secret=agent.webhook_secret,
         knowledge=agent.knowledge,
+        on_tool_error=agent.on_tool_error,
         transcript=transcript,
         play=play,
     )

@@ -61,17 +61,27 @@ class CallTools:
         self._emit = emit
         if not any(tool.name == END_CALL for tool in tools):
             tools = [*tools, self._end_call()]
+        self._context = context
+        self._servers = [tool for tool in tools if tool.tool_type == "mcp"]
         self._runner = ToolRunner(
-            tools,
+            [tool for tool in tools if tool.tool_type != "mcp"],
             timeout_s=timeout_s,
-            context=lambda: {**context(), "variables": gear.variables.shared(), "attempt": 1},
+            context=self._facts,
             bind=self._bind,
             assign=gear.variables.assign,
-            hooks=Hooks(progress=self._progress),
+            known=gear.variables.names,
+            hooks=Hooks(progress=self._progress, raised=gear.on_tool_error),
         )
         self._say: Callable[[str], object] | None = None
         self._tasks: TaskGroup | None = None
         self._on_news: Callable[[], None] = lambda: None
+
+    async def start(self) -> None:
+        """Ask the MCP servers for their tools. A server that does not answer has none."""
+        for server in self._servers:
+            mcp = import_module("patter.tools.executors.mcp")
+            for tool in await mcp.expand(server, self._gear, taken=self._runner.names):
+                self._runner.register(tool)
 
     def open(
         self,
@@ -157,6 +167,14 @@ class CallTools:
             if running.tool is not None and running.tool.interruption == "cancel":
                 self._runner.cancel(call_id)
 
+    def _facts(self) -> dict[str, Any]:
+        """What a handler learns of the call."""
+        facts = self._context()
+        variables = self._gear.variables
+        variables.tell(call_id=facts.get("call_id"), conversation_id=facts.get("call_id"))
+        more = {"direction": variables.lookup("direction"), "agent_id": None, "variables": variables.shared()}
+        return {**facts, **more, "attempt": 1}
+
     async def _run_one(self, one: _Running) -> None:
         started = anyio.current_time()
         outcome: ToolOutcome | None = None
@@ -174,8 +192,9 @@ class CallTools:
                 outcome = ToolOutcome(one.call.id, one.call.name, '{"error":"shutdown"}', "shutdown", duration_ms)
             self._record(outcome)
             if not is_async:
-                one.settle(outcome.output)
                 self._transcript.tool_output(one.call.id, outcome.output)
+                if outcome.reason != "shutdown":  # else the turn that waits has lost the floor, and must not go on
+                    one.settle(outcome.output)
         if is_async and one.tool is not None:
             self._transcript.note(tool_answered(one.call.name, outcome.output))
             if one.tool.wait_for_response or one.tool.speech.after:

@@ -1,4 +1,4 @@
-"""The command line: ``patter demo``, ``patter call``, ``patter mcp`` and ``patter doctor``.
+"""The command line: ``patter demo``, ``patter call``, ``patter mcp``, ``patter tools`` and ``patter doctor``.
 
 Standard output carries results and nothing else; everything for people goes to standard error.
 Nothing is imported here that the extra ``cli`` brings, so that its absence can be told in one line.

@@ -12,6 +12,7 @@ from patter.cli.call import call
 from patter.cli.demo import demo
 from patter.cli.doctor import doctor
 from patter.cli.mcp import mcp
+from patter.cli.tools import tools
 
 __all__ = ["app"]
 
@@ -27,6 +28,7 @@ app.command()(demo)
 app.command()(call)
 app.command()(doctor)
 app.command()(mcp)
+app.add_typer(tools, name="tools")
 
 
 def _version(wanted: bool) -> None:

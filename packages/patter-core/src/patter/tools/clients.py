@@ -63,6 +63,8 @@ class ClientToolManager:
         self._runner = ToolRunner(timeout_s=timeout_ms / 1000, hooks=hooks)
         self._runner.register_all(client_tools or {})
         self._tasks: TaskGroup | None = None
+        self._accepted: set[str] = set()
+        """Calls whose run has not begun yet, so that the runner does not know them."""
 
     async def __aenter__(self) -> ClientToolManager:
         self._tasks = anyio.create_task_group()
@@ -112,10 +114,11 @@ class ClientToolManager:
             RuntimeError: the context of this manager is not entered.
         """
         call = telnyx.decode(event)
-        if call is None or not self._runner.is_new(call.call_id):
+        if call is None or call.call_id in self._accepted or not self._runner.is_new(call.call_id):
             return False
         if self._tasks is None:
             raise RuntimeError("Enter 'async with manager:' before events are handled.")
+        self._accepted.add(call.call_id)
         self._tasks.start_soon(self._answer, call)
         return True
 
@@ -128,6 +131,7 @@ class ClientToolManager:
         self._runner.destroy()
 
     async def _answer(self, call: telnyx.FunctionCall) -> None:
+        self._accepted.discard(call.call_id)  # nothing is awaited before the runner knows it
         generation = self._runner.generation
         outcome = await self._runner.run(call.call_id, call.name, call.arguments)
         if outcome.reason == "shutdown":

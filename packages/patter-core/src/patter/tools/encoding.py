@@ -27,7 +27,7 @@ def decode(arguments: str | Mapping[str, Any] | None) -> Any:
     try:
         return json.loads(arguments)
     except (ValueError, RecursionError):
-        raise ToolRefusal("invalid_arguments", details=["not valid JSON"]) from None
+        raise ToolRefusal("invalid_arguments") from None
 
 
 def encode(value: Any) -> str:

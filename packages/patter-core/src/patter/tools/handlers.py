@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Executor, Future
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 __all__ = ["HandlerFailed", "Progress", "call_handler", "handler_loop", "host_loop", "shared_loop"]
@@ -36,12 +37,18 @@ class HandlerFailed(Exception):
         self.cause = cause
 
 
-async def call_handler(handler: Callable[..., Any], *arguments: Any, on_progress: Progress | None = None) -> Any:
+async def call_handler(
+    handler: Callable[..., Any],
+    *arguments: Any,
+    on_progress: Progress | None = None,
+    finish: Callable[[Any], Any] = lambda value: value,
+) -> Any:
     """Call a handler and wait for its result. Who stops waiting leaves it behind, also if it does not listen.
 
     Args:
         handler: a function, a coroutine function, or an async generator function that yields
             ``{"progress": "..."}`` any number of times and ``{"result": ...}`` at its end.
+        finish: makes the result of what the handler returns, where the handler runs: a large one takes its time.
 
     Raises:
         HandlerFailed: it raised, whatever it was.
@@ -51,13 +58,14 @@ async def call_handler(handler: Callable[..., Any], *arguments: Any, on_progress
         value = handler(*arguments)
     else:
         context = copy_context()
-        value = await _taken(here.run_in_executor(_THREADS, lambda: context.run(_try, handler, *arguments)))
+        call = partial(context.run, _try, handler, arguments, finish)
+        value, is_finished = await _taken(here.run_in_executor(_THREADS, call))
+        if is_finished:
+            return value
     if inspect.isasyncgen(value):
         value = _drain(value, lambda text: here.call_soon_threadsafe(on_progress or _ignore, text))
-    if not inspect.isawaitable(value):
-        return value
-    loop = host_loop()
-    return await _taken(asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_guard(value), loop)))
+    work = _guard(value, finish)
+    return await _taken(asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, host_loop())))
 
 
 def host_loop() -> asyncio.AbstractEventLoop:
@@ -86,17 +94,21 @@ async def _taken(work: Awaitable[Any]) -> Any:
     return outcome
 
 
-def _try(handler: Callable[..., Any], *arguments: Any) -> Any:
+def _try(handler: Callable[..., Any], arguments: tuple[Any, ...], finish: Callable[[Any], Any]) -> Any:
+    """The result, and True; or what is still to be awaited, and False."""
     try:
-        return handler(*arguments)
+        value = handler(*arguments)
+        if inspect.isawaitable(value) or inspect.isasyncgen(value):
+            return value, False
+        return finish(value), True
     except BaseException as error:  # the boundary to the host's code: it must not end a thread or a loop of ours
         return _Raised(error)
 
 
-async def _guard(work: Awaitable[Any]) -> Any:
+async def _guard(work: Awaitable[Any], finish: Callable[[Any], Any]) -> Any:
     """As a result, an exception is neither logged nor able to end the loop, also if nobody waits any more."""
     try:
-        return await work
+        return finish(await work)
     except GeneratorExit:
         raise
     except BaseException as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,6 +72,7 @@ class ToolRunner:
         timeout_s: of a tool that names no time-out.
         context: what every handler learns of its call.
         bind: makes the handler of a tool that brings none. Such a handler is trusted: it runs on this loop.
+        known: names the variables that the call has a value for, so that the mind is not asked for them.
         assign: takes a tool's result, and the paths in it by the variables that they set.
         hooks: who is told.
     """
@@ -84,6 +85,7 @@ class ToolRunner:
         context: Callable[[], Mapping[str, Any]] = dict,
         bind: Callable[[Tool], Handler] | None = None,
         assign: Callable[[Any, Mapping[str, str]], object] | None = None,
+        known: Callable[[], Collection[str]] = tuple,
         hooks: Hooks | None = None,
     ) -> None:
         self.generation = 0
@@ -91,6 +93,7 @@ class ToolRunner:
         self._context = context
         self._bind = bind
         self._assign = assign
+        self._known = known
         self._hooks = hooks or Hooks()
         self._tools: dict[str, _Registered] = {}
         self._runs: OrderedDict[str, _Run] = OrderedDict()
@@ -104,9 +107,9 @@ class ToolRunner:
     def register(self, tool: Tool | str, handler: Handler | None = None) -> None:
         """Add a tool, or replace the one of its name; with a bare name, ``handler`` takes any JSON arguments."""
         if isinstance(tool, Tool):
-            self._tools[tool.exported_name] = _Registered(tool, tool.handler, Validator(tool.llm_parameters()))
+            self._tools[tool.exported_name] = _Registered(tool, tool.handler)
         else:
-            self._tools[tool] = _Registered(None, handler, None)
+            self._tools[tool] = _Registered(None, handler)
 
     def register_all(self, handlers: Mapping[str, Handler]) -> None:
         """Register bare handlers by name."""
@@ -133,7 +136,7 @@ class ToolRunner:
     def specs(self) -> list[ToolSpec]:
         """What the mind is offered: the enabled tools, by priority and name."""
         tools = [known.tool for known in self._tools.values() if known.tool is not None and known.is_enabled]
-        return [tool.spec() for tool in sorted(tools, key=lambda tool: (tool.priority, tool.name))]
+        return [tool.spec(self._known()) for tool in sorted(tools, key=lambda tool: (tool.priority, tool.name))]
 
     # --- running -------------------------------------------------------------------------------
 
@@ -199,25 +202,28 @@ class ToolRunner:
         if known is None or not known.is_enabled:
             raise ToolRefusal("unknown_tool")
         arguments = decode(text)
-        if known.tool is not None and known.validator is not None:
-            arguments = known.validator.check({} if arguments is None else arguments) | known.tool.static_arguments
+        if known.tool is not None:
+            validator = known.validator(self._known)
+            arguments = validator.check({} if arguments is None else arguments) | known.tool.static_arguments
         raw = text if isinstance(text, str) else ("" if text is None else json.dumps(dict(text)))
         facts = {"call_id": run.call_id, **self._context()}
         context = ToolContext(facts, tool_call_id=run.call_id, tool_name=run.name, raw_arguments=raw)
         self._tell(self._hooks.invoked, run.call_id, run.name)
+        output: str
         with anyio.fail_after(known.timeout_s or self._timeout_s):
             if known.handler is not None:
-                value = await call_handler(
+                value, output = await call_handler(
                     known.handler,
                     arguments,
                     context,
+                    finish=lambda value: (value, encode(value)),
                     on_progress=lambda said: self._tell(self._hooks.progress, run.call_id, run.name, said),
                 )
             else:
                 value = await self._bound(known)(arguments, context)
+                output = encode(value)
         if known.tool is not None and known.tool.assignments and self._assign is not None:
             self._assign(value, {one.variable: one.path for one in known.tool.assignments})
-        output = encode(value)
         if len(output) > _WARN_BYTES and run.name not in self._warned:
             self._warned.add(run.name)
             _log.warning("tool %s answers %d characters; long answers make the agent slow", run.name, len(output))
@@ -261,12 +267,19 @@ class ToolRunner:
 class _Registered:
     tool: Tool | None
     handler: Handler | None
-    validator: Validator | None
     bound: Handler | None = None
+    checked: Validator | None = None
 
     @property
     def is_enabled(self) -> bool:
         return self.tool is None or self.tool.is_enabled
+
+    def validator(self, known: Callable[[], Collection[str]]) -> Validator:
+        """What the arguments are checked with; the parameters of a request depend on what the call knows by now."""
+        assert self.tool is not None
+        if self.checked is None or self.tool.parameters is None:
+            self.checked = Validator(self.tool.llm_parameters(known()))
+        return self.checked
 
     @property
     def timeout_s(self) -> float | None:

@@ -60,6 +60,10 @@ class Variables:
         """Remember what the call found out."""
         self.found[name] = _plain(value)
 
+    def tell(self, **system: Any) -> None:
+        """Give values of `SYSTEM_NAMES` that were not known at the beginning."""
+        self._system |= {name: _plain(value) for name, value in system.items()}
+
     def assign(self, result: Any, paths: Mapping[str, str]) -> None:
         """Remember parts of a tool's result.
 
