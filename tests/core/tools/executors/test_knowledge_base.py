@@ -87,7 +87,9 @@ async def test_a_result_is_never_so_long_that_it_would_be_cut() -> None:
 
 async def test_an_agent_without_documents_finds_nothing() -> None:
     assert await look_up(None) == []
-    assert await look_up(SqliteKnowledge()) == []
+    empty = SqliteKnowledge()
+    assert await look_up(empty) == []
+    empty.close()
 
 
 async def test_a_retriever_that_raises_is_the_hosts_affair() -> None:
