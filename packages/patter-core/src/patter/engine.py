@@ -200,7 +200,7 @@ async def _settle(over: Future[None]) -> None:
     loop = asyncio.get_running_loop()
     last = loop.time() + _SETTLE_S
     while not over.done() and loop.time() < last:
-        with suppress(asyncio.CancelledError), anyio.CancelScope(shield=True), anyio.move_on_at(last):
+        with suppress(asyncio.CancelledError), anyio.CancelScope(deadline=last, shield=True):
             await asyncio.shield(asyncio.wrap_future(over))
 
 

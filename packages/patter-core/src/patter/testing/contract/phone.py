@@ -14,6 +14,7 @@ from patter.carriers.base import CarrierStatus
 from patter.local.callee import Callee, DialedCall, Handset, PersonaCallee
 from patter.local.dialogue import Dialogue, Listen, Persona, Ring, Say, Wait, scripted
 from patter.local.exchange import Exchange, ExchangeCall, Timings
+from patter.local.exchange_record import SentCallback
 from patter.local.voices import pick
 from patter.phone import Patter
 from patter.settings import Timing
@@ -147,12 +148,18 @@ class ContractPhone:
         with anyio.move_on_after(_WAIT_S):
             call = await self.exchange.nth_call(number)
             await call.answered.wait()
+            # The phone learns of it a little later.
+            await _within(_WAIT_S, lambda: any(map(_tells_answer, call.record.callbacks)))
             return call
         raise AssertionError(f"no call was dialled and answered within {_WAIT_S:.0f} s")
 
     def _answer(self, dialed: DialedCall) -> Callee:
         persona = self._personas.get(dialed.to, self._personas[FAILED])
         return _Counted(PersonaCallee(persona, *pick("tones", role="callee", phrases=())), self)
+
+
+def _tells_answer(callback: SentCallback) -> bool:
+    return callback.http_status is not None and callback.form.get("CallStatus") == CarrierStatus.IN_PROGRESS
 
 
 class _Counted:
