@@ -369,3 +369,24 @@ async def test_tones_are_heard() -> None:
     phone = phone_of(Mind(("press", {"digits": "12"})))
     result = await place(phone, [tone])
     assert '{"status": "played", "digits": 2}' in said(result)
+
+
+async def test_tones_end_where_the_callee_takes_the_floor() -> None:
+    def interrupts() -> Dialogue:
+        yield Say("Hello?")
+        yield Wait(1.5)
+        yield Say("Stop it, please, I am here, stop it.")
+        yield Listen()
+        yield Wait(0.3)
+
+    tone = {
+        "name": "press",
+        "description": "Press keys of the telephone.",
+        "tool_type": "play_tone",
+        "config": {"duration": 500, "gap_ms": 100},
+        "speech": {"during": False},
+    }
+    mind = Mind(("press", {"digits": "123456789012"}), text="One moment.")
+    phone = phone_of(mind, Persona("interrupts", "Interrupts", TO, interrupts))
+    await place(phone, [tone])
+    assert '{"error": "handler_error", "status": "interrupted"}' in heard(phone)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from patter.agent import Agent
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from patter.carriers.base import Carrier
     from patter.voice.base import ChatModel
 
-__all__ = ["Keys", "carrier_of", "check_own_number", "complete_agent"]
+__all__ = ["Keys", "answering_agent", "carrier_of", "check_own_number", "complete_agent"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +79,33 @@ def complete_agent(given: Mapping[str, Any], *, default: Agent | None, keys: Key
 
         agent["tts"] = ElevenLabsTTS(keys.elevenlabs)
     return Agent.of(agent)
+
+
+def answering_agent(
+    agent: Agent | Mapping[str, Any] | None,
+    on_message: Callable[..., Any] | str | None,
+    *,
+    default: Agent | None,
+    keys: Keys,
+) -> Agent:
+    """The agent that answers incoming calls; with ``on_message``, an agent of the host's own is its mind.
+
+    Raises:
+        ConfigError: there is no mind, or something is malformed.
+    """
+    if on_message is None:
+        if agent is None and default is None:
+            raise ConfigError(
+                'serve() needs an agent={"stt": ..., "llm": ..., "tts": ...}, or on_message: a function, '
+                "an https:// or a wss:// address that answers what the caller says."
+            )
+        return Agent.of(agent if agent is not None else default)  # type: ignore[arg-type]
+    from patter.voice.messages.mind import MessageMind
+
+    mind = MessageMind(on_message)
+    if isinstance(agent, Agent):
+        return replace(agent, llm=mind)
+    return complete_agent({**(agent or {}), "llm": mind}, default=default, keys=keys)
 
 
 def _mind(keys: Keys) -> ChatModel:

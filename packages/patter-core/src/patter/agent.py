@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from patter.errors import ConfigError
@@ -83,42 +83,6 @@ class Agent:
                 'Pass {"stt": ..., "llm": ..., "tts": ...}; patter.voice.base says what each must do.'
             )
         return cls(**agent)
-
-    @classmethod
-    def answering(
-        cls, agent: Agent | Mapping[str, Any] | None, on_message: Callable[..., Any] | str | None, default: Agent | None
-    ) -> Agent:
-        """The agent that answers incoming calls; with ``on_message``, an agent of the host's own is its mind.
-
-        Ears and voice that are not given are those of ``default``, or else Deepgram's and ElevenLabs'.
-
-        Raises:
-            ConfigError: there is no mind, or something is malformed.
-        """
-        if on_message is None:
-            if agent is None and default is None:
-                raise ConfigError(
-                    'serve() needs an agent={"stt": ..., "llm": ..., "tts": ...}, or on_message: a function, '
-                    "an https:// or a wss:// address that answers what the caller says."
-                )
-            return cls.of(agent if agent is not None else default)  # type: ignore[arg-type]
-        from patter.voice.messages.mind import MessageMind
-
-        mind = MessageMind(on_message)
-        if isinstance(agent, Agent):
-            return replace(agent, llm=mind)
-        given = dict(agent or {})
-        if default is not None:
-            given = {"stt": default.stt, "tts": default.tts} | given
-        if given.get("stt") is None:
-            from patter.voice.deepgram.stt import DeepgramSTT
-
-            given["stt"] = DeepgramSTT()
-        if given.get("tts") is None:
-            from patter.voice.elevenlabs.tts import ElevenLabsTTS
-
-            given["tts"] = ElevenLabsTTS()
-        return cls.of({**given, "llm": mind})
 
     async def start(self) -> None:
         """Import what the providers need, in threads, before the first call needs it.

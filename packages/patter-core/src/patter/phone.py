@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from patter.accounts import Keys, carrier_of, check_own_number, complete_agent
+from patter.accounts import Keys, answering_agent, carrier_of, check_own_number, complete_agent
 from patter.agent import Agent
 from patter.call.prices import Prices
 from patter.call.request import EventSink
@@ -276,7 +276,7 @@ class Patter:
         Raises:
             ConfigError: nobody can answer, somebody answers already, or an argument is malformed.
         """
-        who = Agent.answering(agent, on_message, self.default_agent)
+        who = answering_agent(agent, on_message, default=self.default_agent, keys=self._keys)
         if type(max_duration_s) is not int or not MIN_CALL_S <= max_duration_s <= MAX_CALL_S:
             raise ConfigError(f"max_duration_s must be a whole number of seconds, {MIN_CALL_S} to {MAX_CALL_S}.")
         if type(max_concurrent_calls) is not int or max_concurrent_calls < 1:

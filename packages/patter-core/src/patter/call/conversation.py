@@ -145,7 +145,7 @@ class Conversation:
     async def play(self, audio: bytes) -> None:
         """Play tones in the agent's turn. If the other side has taken the floor, nothing is played."""
         if self._turn is not None:
-            await self._mouth.play(audio)
+            await self._turn.play(audio, self._mouth)
 
     async def flush(self) -> None:
         """After the end: wait for the words that the ears still owe, and enter them."""
@@ -387,7 +387,7 @@ class Conversation:
             self._opening = turn.again()  # the greeting was not heard yet: it is still due
         heard_ms = round(self._mouth.playout.position_ms(now))
         heard = self._mouth.cut(now)
-        turn.scope.cancel()
+        turn.stop()
         line = turn.line(heard, heard_ms, now, interrupted=interrupted)
         if line is not None:
             self._transcript.add(line)

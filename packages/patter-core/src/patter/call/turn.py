@@ -16,6 +16,7 @@ from patter.call.prompt import FILLER
 from patter.call.transcript import Line
 from patter.errors import ProviderError
 from patter.settings import Timing
+from patter.tools.refusals import ToolRefusal
 from patter.voice.base import ChatModel, Message, Speech, ToolCall, ToolSpec, Usage, Utterance, Voice
 
 __all__ = ["Recital", "Reply", "Toolbox", "Turn"]
@@ -59,6 +60,7 @@ class Turn:
     closing: bool = False
     """True if the call ends when this was played."""
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    aside: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     said: list[str] = field(default_factory=list)
     """The clauses handed to the voice."""
     started_at: float | None = None
@@ -75,6 +77,22 @@ class Turn:
     def confirm(self) -> None:
         """Let it be heard."""
         self.confirmed.set()
+
+    def stop(self) -> None:
+        """End it here, and the tones that are played in it."""
+        self.scope.cancel()
+        self.aside.cancel()
+
+    async def play(self, audio: bytes, mouth: Mouth) -> None:
+        """Play tones, which end where the turn does.
+
+        Raises:
+            ToolRefusal: they were not played to their end.
+        """
+        with anyio.CancelScope() as self.aside:
+            await mouth.play(audio)
+        if self.aside.cancelled_caught:
+            raise ToolRefusal("handler_error", status="interrupted")
 
     def line(self, heard: str, heard_ms: int, now: float, *, interrupted: bool) -> Line | None:
         """Its line of the transcript; None if nothing was to be said.
