@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from patter.store.knowledge import Retriever
     from patter.tools.model import Tool
 
-__all__ = ["Agent"]
+__all__ = ["Agent", "check_name"]
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,8 @@ class Agent:
         stt: the ears.
         llm: the mind.
         tts: the voice.
+        name: under which people and programs outside find it, 1 to 100 characters of ``A-Z a-z 0-9 _ -``. Of two
+            agents with one name they see the later one.
         system_prompt: what the agent is, and what it wants if a call brings no goal.
         first_message: the first thing it says, if a call brings none.
         voicemail_message: what it says to an answering machine, after the beep, before it hangs up. Without
@@ -42,6 +47,7 @@ class Agent:
     stt: SpeechToText
     llm: ChatModel
     tts: TextToSpeech
+    name: str | None = None
     system_prompt: str | None = None
     first_message: str | None = None
     voicemail_message: str | None = None
@@ -60,6 +66,8 @@ class Agent:
                 raise ConfigError(f"agent[{name!r}] is no provider: it has no method {method}().")
             if not isinstance(getattr(provider, "model", None), str):
                 raise ConfigError(f"agent[{name!r}] is no provider: it has no model, such as 'vendor/name'.")
+        if self.name is not None:
+            check_name(self.name)
         if self.tools:
             object.__setattr__(self, "tools", _read_tools(self.tools))
 
@@ -93,6 +101,16 @@ class Agent:
         for provider in (self.stt, self.llm, self.tts):
             if callable(start := getattr(provider, "start", None)):
                 await start()
+
+
+def check_name(name: str) -> None:
+    """The name of an agent.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ConfigError("agent['name'] must be 1 to 100 characters of A-Z a-z 0-9 _ -.")
 
 
 def _read_tools(given: Sequence[Any]) -> tuple[Tool, ...]:

@@ -10,6 +10,8 @@
     ├── PhoneStopped (RuntimeError)       the phone or the tool was stopped
     ├── CarrierError                      the carrier refused, failed, or did not answer
     ├── SignatureError                    a webhook or a media socket is not from the carrier
+    ├── StoreError                        the store cannot be read or written now; nothing was changed
+    │   └── NameTaken                     an agent or a tool of that name is there already
     ├── LineError                         the media connection of a call broke
     └── ProviderError                     ears, mind or voice failed (``stage`` says which)
 
@@ -27,12 +29,14 @@ __all__ = [
     "ConfigError",
     "InvalidArguments",
     "LineError",
+    "NameTaken",
     "NotAllowed",
     "PatterError",
     "PhoneStopped",
     "PortInUse",
     "ProviderError",
     "SignatureError",
+    "StoreError",
 ]
 
 Stage = Literal["stt", "llm", "tts"]
@@ -96,6 +100,14 @@ class CarrierError(PatterError):
 
 class SignatureError(PatterError):
     """A webhook or a media socket does not carry the carrier's signature."""
+
+
+class StoreError(PatterError):
+    """The store cannot be read or written now. Nothing was changed; the same request may succeed later."""
+
+
+class NameTaken(StoreError):
+    """An agent, or a tool of the same agent, has that name already."""
 
 
 class LineError(PatterError):
