@@ -150,7 +150,7 @@ async def test_a_turn_that_has_lost_the_floor_cannot_end_the_call(keeps_floor):
     """The callee takes the floor while the tool that ends the call is on its way."""
     call = ScriptedCarrier().call(Agent(stt=Callee().ears(Callee().line()), llm=ScriptedMind([]), tts=ScriptedVoice()))
     transcript = Transcript()
-    gear = call_gear(call.request, PhoneGear(), transcript, anyio.sleep)
+    gear = call_gear(call.request, PhoneGear(), transcript, anyio.sleep, lambda: "CA1")
     tools = CallTools([], gear=gear, transcript=transcript, timeout_s=1, context=dict, emit=lambda *_, **__: None)
     async with anyio.create_task_group() as tasks:
         tools.open(tasks, on_closing=lambda: keeps_floor)

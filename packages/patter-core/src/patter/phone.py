@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from importlib import import_module
 from inspect import iscoroutinefunction
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from patter.carriers.addresses import public_url
 from patter.engine import Engine, HostedEngine
 from patter.errors import ConfigError, InvalidArguments
 from patter.schema import CallArguments, check_arguments
-from patter.service import Lifespan, PhoneService
+from patter.service import Api, Lifespan, PhoneService
 from patter.settings import DEFAULT_CALL_S, MAX_CALL_S, MIN_CALL_S, require_env
 from patter.tools import define
 
@@ -47,6 +46,10 @@ class Patter:
         pricing: unit prices that replace the built-in table, see `patter.call.prices.Prices`.
         allow_hosts: hosts with their ports, such as ``localhost:9000``, that the requests of in-call tools may reach
             though they are not public; for development.
+        store: where agents and tools are kept that are made over the API: ``sqlite://`` (in memory),
+            ``sqlite:///patter.db`` or ``postgresql://...``. None, without ``api_keys``, serves no API.
+        api_keys: who may use the API, see `patter.server.rest.keys.Keys`; else ``PATTER_API_KEY`` may do all.
+        rate_limit: so many requests a minute are answered for one key; None answers all.
         twilio_sid, twilio_token: the account, in place of ``carrier``.
         openai_key, anthropic_key, deepgram_key, elevenlabs_key: for the agents that `agent` makes; else the
             vendors' own environment variables.
@@ -65,6 +68,9 @@ class Patter:
         port: int = 8000,
         pricing: Mapping[str, float] | None = None,
         allow_hosts: Collection[str] = (),
+        store: str | None = None,
+        api_keys: Mapping[str, Any] | None = None,
+        rate_limit: int | None = 60,
         twilio_sid: str | None = None,
         twilio_token: str | None = None,
         openai_key: str | None = None,
@@ -89,6 +95,7 @@ class Patter:
             port=port,
             prices=Prices(pricing),
             allow_hosts=allow_hosts,
+            api=None if store is None and api_keys is None else Api(store or "sqlite://", api_keys, rate_limit),
         )
         self._keys = Keys(openai=openai_key, anthropic=anthropic_key, deepgram=deepgram_key, elevenlabs=elevenlabs_key)
         self._engine: Engine | None = None
@@ -104,6 +111,9 @@ class Patter:
         port: int = 0,
         webhook_url: str | None = None,
         allow_hosts: Collection[str] = (),
+        store: str | None = None,
+        api_keys: Mapping[str, Any] | None = None,
+        rate_limit: int | None = 60,
         **options: Any,
     ) -> Patter:
         """A phone on the local network: a whole telephone network on this machine, no keys, no cost.
@@ -112,7 +122,8 @@ class Patter:
             persona: who answers: salon, doctor, busy, no-answer, failed, declined, voicemail, ivr, rude, silent,
                 or a persona of your own.
             voice: "speech" (flite and pocketsphinx), "tones" (text as data tones), or "auto".
-            host, port, webhook_url, allow_hosts: as for `Patter`; by default any free port of this machine.
+            host, port, webhook_url, allow_hosts, store, api_keys, rate_limit: as for `Patter`; by default any free
+                port of this machine.
             options: further arguments of `patter.local.network.LocalNetwork`.
 
         Raises:
@@ -122,7 +133,16 @@ class Patter:
 
         network = LocalNetwork(persona, voice=voice, **options)
         return cls(
-            None, network.phone_number, webhook_url, host=host, port=port, allow_hosts=allow_hosts, _network=network
+            None,
+            network.phone_number,
+            webhook_url,
+            host=host,
+            port=port,
+            allow_hosts=allow_hosts,
+            store=store,
+            api_keys=api_keys,
+            rate_limit=rate_limit,
+            _network=network,
         )
 
     tool = staticmethod(define.tool)
@@ -298,7 +318,7 @@ class Patter:
                 on_result(event["result"])
 
         limits = {"max_duration_s": max_duration_s, "max_calls": max_concurrent_calls}
-        await self.engine.run(lambda sink: self._answer_calls(who, limits, sink), deliver)
+        await self.engine.run(lambda sink: self._service.answer_calls(self.engine, who, limits, sink), deliver)
 
     def agent(
         self,
@@ -352,29 +372,6 @@ class Patter:
 
     def _hang_up(self, call_id: str | None) -> int:
         return 0 if self._service.board is None else self._service.board.hang_up(call_id)
-
-    async def _answer_calls(self, agent: Agent, limits: dict[str, int], sink: EventSink | None) -> None:
-        await agent.start()
-        was_running = self.is_running
-        board = await self._service.start(self.engine)
-        if board.service is not None:
-            raise ConfigError("This phone serves an agent already. Stop it first, or make another phone.")
-        tell = sink or (lambda event: None)
-        board.service = import_module("patter.call.switchboard").Service(
-            agent=agent,
-            on_event=tell,
-            on_result=lambda result: tell({"type": "result", "result": result}),
-            **limits,
-        )
-        tell({"type": "serving", "voice_url": board.voice_url})
-        try:
-            await self._service.wait()
-        finally:
-            board.service = None
-            with anyio.CancelScope(shield=True):
-                await board.close(incoming_only=True)
-                if not was_running and not board.live_calls:
-                    await self._service.end()
 
     async def _place(
         self, arguments: CallArguments, agent: Agent, on_event: EventSink | None, tap: Tap | None, key: str | None

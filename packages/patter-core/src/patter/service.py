@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from importlib import import_module
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
@@ -16,20 +17,38 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from patter.call.prices import Prices
 from patter.engine import Engine
-from patter.errors import PhoneStopped
+from patter.errors import ConfigError, PhoneStopped
 from patter.store.calls import MemoryCallStore
 from patter.tasks import first_error
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+    from starlette.routing import BaseRoute
 
+    from patter.agent import Agent
     from patter.call.switchboard import Switchboard
     from patter.carriers.base import Carrier
     from patter.local.network import LocalNetwork
+    from patter.workspace import Workspace
 
-__all__ = ["Lifespan", "PhoneService"]
+__all__ = ["Api", "Lifespan", "PhoneService"]
 
 _log = logging.getLogger("patter")
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """What the phone serves for people and programs that own its agents' tools.
+
+    Args:
+        store: the address of the store.
+        keys: who may use it, see `patter.server.rest.keys.Keys`.
+        rate_limit: requests a minute that are answered for one key; None answers all.
+    """
+
+    store: str = field(repr=False)
+    keys: Mapping[str, Any] | None = field(repr=False)
+    rate_limit: int | None
 
 
 class PhoneService:
@@ -40,6 +59,7 @@ class PhoneService:
         network: the local network, or None.
         webhook: where the carrier reaches us, or None for this machine alone.
         allow_hosts: hosts with their ports that requests of tools may reach though they are not public.
+        api: what is served beside the carrier's addresses, or None.
     """
 
     def __init__(
@@ -52,6 +72,7 @@ class PhoneService:
         port: int,
         prices: Prices,
         allow_hosts: Collection[str] = (),
+        api: Api | None = None,
     ) -> None:
         self.board: Switchboard | None = None
         """The live calls, while the service runs."""
@@ -63,6 +84,7 @@ class PhoneService:
         self._host = host
         self._prices = prices
         self._allow_hosts = allow_hosts
+        self._api = api
         self._store = MemoryCallStore()
         self._starting = anyio.Lock()
         self._stopping = anyio.Event()
@@ -90,6 +112,42 @@ class PhoneService:
             board = self.board
             assert board is not None
             return board
+
+    async def answer_calls(
+        self, engine: Engine, agent: Agent, limits: Mapping[str, int], sink: Callable[[dict[str, Any]], None] | None
+    ) -> None:
+        """Let the agent take incoming calls until the service ends or this is cancelled.
+
+        Args:
+            limits: ``max_duration_s`` and ``max_calls``.
+            sink: takes progress events, and ``result`` events with the envelopes.
+
+        Raises:
+            ConfigError: another agent does.
+        """
+        await agent.start()
+        was_running = self.board is not None
+        board = await self.start(engine)
+        if board.service is not None:
+            raise ConfigError("This phone serves an agent already. Stop it first, or make another phone.")
+        tell = sink or (lambda event: None)
+        board.serve(
+            import_module("patter.call.switchboard").Service(
+                agent=agent,
+                on_event=tell,
+                on_result=lambda result: tell({"type": "result", "result": result}),
+                **limits,
+            )
+        )
+        tell({"type": "serving", "voice_url": board.voice_url})
+        try:
+            await self.wait()
+        finally:
+            board.service = None
+            with anyio.CancelScope(shield=True):
+                await board.close(incoming_only=True)
+                if not was_running and not board.live_calls:
+                    await self.end()
 
     async def wait(self) -> None:
         """Wait until it has ended.
@@ -143,6 +201,7 @@ class PhoneService:
         # The heavy rooms are entered now, in a thread, and not when the package is imported.
         board_room = await anyio.to_thread.run_sync(import_module, "patter.call.switchboard")
         server_room = await anyio.to_thread.run_sync(import_module, "patter.server.app")
+        workspace = None if self._api is None else await self._open_workspace(self._api, tasks)
         sock = None
         address = self._webhook
         if self.app is None:
@@ -156,15 +215,37 @@ class PhoneService:
             prices=self._prices,
             tasks=tasks,
             allow_hosts=self._allow_hosts,
+            workspace=workspace,
         )
         if self._network is not None:
             self._network.voice_url = board.voice_url
         app = server_room.build_app(board, carrier)
+        if workspace is not None:
+            app.router.routes += self._api_routes(board, workspace)
         if self.app is None:
             await tasks.start(listener.serve, app, sock)
         else:
             self.app.router.routes[:] = app.routes
         return board
+
+    async def _open_workspace(self, api: Api, tasks: TaskGroup) -> Workspace:
+        room = await anyio.to_thread.run_sync(import_module, "patter.workspace")
+        workspace: Workspace = room.open_workspace(api.store)
+        await workspace.catalogue.refresh()
+        tasks.start_soon(workspace.serve)
+        return workspace
+
+    def _api_routes(self, board: Switchboard, workspace: Workspace) -> list[BaseRoute]:
+        assert self._api is not None
+        room = import_module("patter.server.api")
+        routes: list[BaseRoute] = room.api_routes(
+            board,
+            workspace,
+            keys=self._api.keys,
+            rate_limit=self._api.rate_limit,
+            allow_hosts=self._allow_hosts,
+        )
+        return routes
 
 
 class Lifespan:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import anyio
 
 from patter.agent import Agent
 from patter.store.base import AgentRecord, ToolStore, agent_id
 from patter.store.catalogue import Catalogue
+from patter.tools.remote.hub import Hub
 
 if TYPE_CHECKING:
     from patter.store.knowledge import KnowledgeBase
+    from patter.tools.context import ToolContext
     from patter.tools.model import Tool
+    from patter.tools.shelf import Shelf
 
-__all__ = ["KnownAgent", "Workspace"]
+    EventSink = Callable[[dict[str, Any]], None]
+
+__all__ = ["KnownAgent", "Workspace", "open_workspace"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,17 @@ class KnownAgent:
         return () if self.agent is None else self.agent.tools
 
 
+def open_workspace(address: str) -> Workspace:
+    """The workspace whose store is at this address, such as ``sqlite:///patter.db``.
+
+    Raises:
+        ConfigError: it is no such address, or what it needs is not installed.
+    """
+    from patter.store.opening import open_store
+
+    return Workspace(*open_store(address))
+
+
 class Workspace:
     """The agents and tools of one phone that can be changed while it runs. It lives on the phone's loop.
 
@@ -49,7 +67,16 @@ class Workspace:
         self.store = store
         self.knowledge = knowledge
         self.catalogue = Catalogue(store)
+        self.hub = Hub()
         self._programmed: dict[str, Agent] = {}
+
+    async def serve(self) -> None:
+        """See what other processes write to the store, until cancelled; then let go of it."""
+        try:
+            await self.catalogue.follow()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self.store.close()
 
     def introduce(self, agent: Agent) -> None:
         """Let an agent of the program be found by its name. An agent without a name cannot be changed from outside."""
@@ -72,22 +99,66 @@ class Workspace:
         """The agent of this name or this id."""
         return next((one for one in self.agents() if name_or_id in (one.id, one.name)), None)
 
-    def offered(self, known: KnownAgent) -> Sequence[Tool]:
-        """What an agent may use beside what its program has given it."""
-        return self.catalogue.offered(known.id, () if known.record is None else known.record.tools)
+    def offered(self, known: KnownAgent, also: Iterable[str] = ()) -> Sequence[Tool]:
+        """What an agent may use beside what its program has given it; ``also`` names tools of the workspace."""
+        named = () if known.record is None else known.record.tools
+        return self.catalogue.offered(known.id, (*named, *also))
 
     def dressed(self, agent: Agent) -> Agent:
-        """The agent with what the store says of it, where the program says nothing."""
+        """The agent of a new call, with what was said of it from outside, where its program says nothing."""
         known = None if agent.name is None else self.agent(agent.name)
         if known is None:
             return agent
-        record = known.record
-        knowledge = self.knowledge.of(known.id) if agent.knowledge is None else agent.knowledge
-        if record is None:
-            return replace(agent, knowledge=knowledge)
+        prompt, first = agent.system_prompt, agent.first_message
+        if known.record is not None:
+            prompt, first = prompt or known.record.system_prompt, first or known.record.first_message
         return replace(
             agent,
-            system_prompt=agent.system_prompt or record.system_prompt,
-            first_message=agent.first_message or record.first_message,
-            knowledge=knowledge,
+            system_prompt=prompt,
+            first_message=first,
+            knowledge=self.knowledge.of(known.id) if agent.knowledge is None else agent.knowledge,
+            variables={**self.hub.variables(known.id), **agent.variables},
         )
+
+    def shelf(self, agent: Agent, call_id: Callable[[], str]) -> Shelf | None:
+        """The tools from outside for one call of an agent; an agent without a name has none."""
+        if agent.name is None or (known := self.agent(agent.name)) is None:
+            return None
+        return _CallShelf(self, known.name, known.id, call_id)
+
+    def overheard(self, agent: Agent, sink: EventSink | None) -> EventSink | None:
+        """The sink of a call's progress events, with the clients of its agent listening in."""
+        known = None if agent.name is None else self.agent(agent.name)
+        if known is None:
+            return sink
+
+        def tell(event: dict[str, Any]) -> None:
+            self.hub.heard(known.id, event)
+            if sink is not None:
+                sink(event)
+
+        return tell
+
+
+@dataclass(frozen=True, slots=True)
+class _CallShelf:
+    workspace: Workspace
+    agent: str
+    id: str
+    call_id: Callable[[], str]
+
+    @property
+    def version(self) -> object:
+        return self.workspace.catalogue.version, self.workspace.hub.version
+
+    def tools(self) -> Sequence[Tool]:
+        workspace, call_id = self.workspace, self.call_id()
+        inline = workspace.hub.inline(self.id, call_id)
+        if (known := workspace.agent(self.agent)) is None:
+            return inline
+        return *workspace.offered(known, workspace.hub.named(self.id, call_id)), *inline
+
+    async def ask(self, tool: Tool, arguments: Mapping[str, Any], context: ToolContext) -> Any:
+        limit_ms = tool.limit_ms
+        assert limit_ms is not None, "a custom_websocket has a time limit"
+        return await self.workspace.hub.ask(self.id, tool, arguments, context, limit_s=limit_ms / 1000)

@@ -73,7 +73,7 @@ class Call:
         )
         self._meter = Meter(models=ModelNames(request.agent))
         self._transcript = Transcript()
-        tool_gear = call_gear(request, gear, self._transcript, self._play)
+        tool_gear = call_gear(request, gear, self._transcript, self._play, lambda: self.call_id)
         self._agent = filled_in(request.agent, tool_gear.variables)
         self._tools = CallTools(
             request.agent.tools,
@@ -96,7 +96,7 @@ class Call:
         self.transfers = Transfers(
             carrier, addresses, request, self._facts, timing=self._timing, on_moved=self._moved, emit=self.emit
         )
-        self._conversation: Conversation | None = None
+        self.conversation: Conversation | None = None
         self._line: Line | None = None
         self._waiting: anyio.CancelScope | None = None
         """What `end` interrupts: a wait that has nothing to clean up."""
@@ -328,7 +328,7 @@ class Call:
         await self._joined.wait()
         assert self._line is not None
         request = self.request
-        self._conversation = Conversation(
+        self.conversation = Conversation(
             agent=self._agent,
             system=system_prompt(instructions=self._agent.system_prompt, goal=request.goal, inbound=request.inbound),
             line=self._line,
@@ -345,23 +345,23 @@ class Call:
         if self._facts.machine:
             self._machine_answered()
         try:
-            ending = await self._conversation.run()
+            ending = await self.conversation.run()
         except Exception as error:  # the boundary of the conversation
             ending = ending_of_error(error)
         await self.transfers.decided()  # a line that has stopped may be a caller who was moved
         self.end(ending)
 
     def _machine_answered(self) -> None:
-        if self._conversation is None or self._ended.is_set():
+        if self.conversation is None or self._ended.is_set():
             return
         if self._agent.voicemail_message:
-            self._conversation.machine_answered()
+            self.conversation.machine_answered()
         else:
             self._transcript.note(MACHINE)
 
     async def _play(self, audio: bytes) -> None:
-        if self._conversation is not None:
-            await self._conversation.play(audio)
+        if self.conversation is not None:
+            await self.conversation.play(audio)
 
     def _context(self) -> CallContext:
         return {"call_id": self.call_id, "caller": self.request.from_number, "callee": self.request.to}
@@ -395,6 +395,6 @@ class Call:
         self.end(Ending(EndReason.USER_HANGUP))
 
     async def _settle(self) -> None:
-        await self._teardown.run(self._line, self._conversation)
+        await self._teardown.run(self._line, self.conversation)
         await self.transfers.over()
         self._released.set()

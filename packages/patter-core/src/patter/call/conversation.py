@@ -17,7 +17,7 @@ from patter.call import floor as decisions
 from patter.call import prompt
 from patter.call.draft import Drafts
 from patter.call.floor import Floor
-from patter.call.inbox import Fact, MachineFound, News, TurnOver
+from patter.call.inbox import Fact, MachineFound, News, Tidings, TurnOver
 from patter.call.intake import Beeped, EarsFailed, Intake, VoiceChange
 from patter.call.intents import TransferWish
 from patter.call.meter import Meter, TurnClock
@@ -77,7 +77,7 @@ class Conversation:
         self._first_note = first_note
         self._emit = emit
         self._hand_over = hand_over
-        self._has_news = False
+        self._tidings = Tidings(transcript)
         self._mouth = Mouth(line, agent.timing, on_audio=self._first_audio, tap=tap)
         self._facts, self._inbox = anyio.create_memory_object_stream[Fact](4096)
         self._intake = Intake(
@@ -120,9 +120,8 @@ class Conversation:
             raise
         finally:
             self._silence(anyio.current_time())
-            self._intake.close()
-            self._facts.close()
-            self._inbox.close()
+            for stream in (self._intake, self._facts, self._inbox):
+                stream.close()
         return ending
 
     def machine_answered(self) -> None:
@@ -138,9 +137,9 @@ class Conversation:
         self._voicemail = Voicemail(self._agent.timing, now, is_speaking=self._intake.voice_is_on)
         self._facts.send_nowait(MachineFound())
 
-    def tell(self, note: str | None = None) -> None:
-        """Let the agent speak of something new as soon as nobody else does."""
-        self._facts.send_nowait(News(note))
+    def tell(self, news: News) -> None:
+        """Let the agent know of something new."""
+        self._facts.send_nowait(news)
 
     async def play(self, audio: bytes) -> None:
         """Play tones in the agent's turn. If the other side has taken the floor, nothing is played."""
@@ -192,10 +191,8 @@ class Conversation:
                 self._transcript.note(prompt.keys_pressed(digits))
             case EarsFailed(error):
                 await self._fail(error, now)
-            case News(note):
-                if note is not None:
-                    self._transcript.note(note)
-                self._has_news = True
+            case News():
+                self._tidings.take(fact)
                 self._tell_news()
             case Beeped() if self._voicemail is not None:
                 self._voicemail.beeped(now)
@@ -293,13 +290,13 @@ class Conversation:
             on_clause=lambda text: self._emit("saying", text=text),
         )
 
-    def _recite(self, text: str) -> None:
-        """Say a last sentence."""
-        self._give(Recital(text=text, meter=self._meter, timing=self._agent.timing, closing=True))
+    def _recite(self, text: str, *, closing: bool = True) -> None:
+        self._give(Recital(text=text, meter=self._meter, timing=self._agent.timing, closing=closing))
 
     def _give(self, turn: Turn, *, is_running: bool = False) -> None:
         self._drafts.drop()
-        self._has_news = False
+        if isinstance(turn, Reply):
+            self._tidings.answered()
         self._turn = turn
         self._mouth.reset()
         if turn.closing:
@@ -351,10 +348,13 @@ class Conversation:
         return None
 
     async def _transfer(self, wish: TransferWish) -> None:
-        self.tell(prompt.transfer_failed((await self._hand_over(**asdict(wish))).status))
+        self.tell(News(prompt.transfer_failed((await self._hand_over(**asdict(wish))).status)))
 
     def _tell_news(self) -> None:
-        if self._has_news and self._turn is None and not self._floor.pending:
+        is_free = self._turn is None and not self._floor.pending
+        if is_free and (text := self._tidings.next_text()) is not None:
+            self._recite(text, closing=False)
+        elif is_free and self._tidings.need_answer:
             self._answer(None)
 
     async def _fail(self, error: ProviderError, now: float) -> None:

@@ -19,6 +19,8 @@ from patter.tools.variables import Variables
 if TYPE_CHECKING:
     from patter.call.transcript import Transcript
     from patter.store.knowledge import Retriever
+    from patter.tools.shelf import Shelf
+    from patter.workspace import Workspace
 
 __all__ = ["CallGear", "PhoneGear", "call_gear", "filled_in"]
 
@@ -29,9 +31,17 @@ class PhoneGear:
     Args:
         tasks: where connections to MCP servers live; None has none of them.
         allow_hosts: hosts with their ports that requests may reach though they are not public; for development.
+        workspace: what others own of the phone's agents.
     """
 
-    def __init__(self, tasks: TaskGroup | None = None, *, allow_hosts: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        tasks: TaskGroup | None = None,
+        *,
+        allow_hosts: Collection[str] = (),
+        workspace: Workspace | None = None,
+    ) -> None:
+        self.workspace = workspace
         self.http = SafeHttp(allow_hosts=allow_hosts)
         self.mcp = None if tasks is None else McpServers(tasks, allow_hosts=allow_hosts)
 
@@ -47,16 +57,20 @@ class CallGear(CallServices):
     """What the tools of one call share.
 
     Args:
+        agent_id: the agent's name, or None.
         mcp: the phone's MCP servers.
         knowledge: where the agent's documents are searched.
+        shelf: the tools that others own, if there are any.
         on_tool_error: the host's own hook for what its handlers raise.
         transcript: what was said so far.
         play: plays mu-law audio into the call, and returns once it was played.
     """
 
+    agent_id: str | None = None
     mcp: McpServers | None
     transcript: Transcript
     knowledge: Retriever | None = None
+    shelf: Shelf | None = None
     on_tool_error: Callable[[str, str, BaseException], object] | None = None
     play: Callable[[bytes], Awaitable[None]] = field(repr=False)
 
@@ -67,7 +81,11 @@ class CallGear(CallServices):
 
 
 def call_gear(
-    request: CallRequest, phone: PhoneGear, transcript: Transcript, play: Callable[[bytes], Awaitable[None]]
+    request: CallRequest,
+    phone: PhoneGear,
+    transcript: Transcript,
+    play: Callable[[bytes], Awaitable[None]],
+    call_id: Callable[[], str],
 ) -> CallGear:
     """What the tools of a call work with."""
     agent = request.agent
@@ -79,14 +97,17 @@ def call_gear(
         "now": now.isoformat(timespec="seconds"),
         "date": now.date().isoformat(),
         "time": now.strftime("%H:%M"),
+        **({} if agent.name is None else {"agent_id": agent.name}),
     }
     return CallGear(
         variables=Variables(agent.variables, system),
         http=phone.http,
+        agent_id=agent.name,
         mcp=phone.mcp,
         secrets=agent.secrets,
         webhook_secret=agent.webhook_secret,
         knowledge=agent.knowledge,
+        shelf=None if phone.workspace is None else phone.workspace.shelf(agent, call_id),
         on_tool_error=agent.on_tool_error,
         transcript=transcript,
         play=play,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 from patter.call.intake import LineFact
+from patter.call.transcript import Transcript
 from patter.call.turn import Turn
 from patter.errors import ProviderError
 
-__all__ = ["Fact", "MachineFound", "News", "TurnOver"]
+__all__ = ["Fact", "MachineFound", "News", "Tidings", "TurnOver"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +28,48 @@ class MachineFound:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """Something that the agent shall speak of, such as the result of a tool; ``note`` is told to the mind."""
+    """Something from outside the conversation, such as the result of a tool that was not waited for.
+
+    Args:
+        note: told to the mind.
+        text: said as it is, as soon as nobody else speaks.
+        is_urgent: the mind answers as soon as nobody speaks; else it knows when it answers next.
+    """
 
     note: str | None = None
+    text: str | None = None
+    is_urgent: bool = True
+
+
+class Tidings:
+    """What the agent shall speak of as soon as nobody else does; what the mind shall know is noted at once. Pure."""
+
+    def __init__(self, transcript: Transcript) -> None:
+        self._transcript = transcript
+        self._texts: deque[str] = deque()
+        self._is_urgent = False
+
+    def take(self, news: News) -> None:
+        """There is something new."""
+        if news.note is not None:
+            self._transcript.note(news.note)
+        if news.text is not None:
+            self._texts.append(news.text)
+        else:
+            self._is_urgent |= news.is_urgent
+
+    def next_text(self) -> str | None:
+        """A text to be said, once."""
+        return self._texts.popleft() if self._texts else None
+
+    @property
+    def need_answer(self) -> bool:
+        """True if the mind shall answer."""
+        return self._is_urgent
+
+    def answered(self) -> None:
+        """The mind is asked for an answer now, and knows all that is new."""
+        self._is_urgent = False
 
 
 Fact = LineFact | TurnOver | MachineFound | News

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import anyio
@@ -15,6 +16,7 @@ from anyio.abc import TaskGroup
 from patter.agent import Agent
 from patter.call.call import Call
 from patter.call.gear import PhoneGear
+from patter.call.live import LiveCall
 from patter.call.mouth import Tap
 from patter.call.prices import Prices
 from patter.call.request import CallRequest, EventSink
@@ -25,6 +27,9 @@ from patter.errors import CarrierError, LineError
 from patter.schema import CallArguments
 from patter.settings import DEFAULT_CALL_S, MAX_CALL_S
 from patter.store.calls import MemoryCallStore
+
+if TYPE_CHECKING:
+    from patter.workspace import Workspace
 
 __all__ = ["Service", "Switchboard"]
 
@@ -62,6 +67,7 @@ class Switchboard:
         store: remembers which calls were asked for under which key.
         tasks: the service's task group.
         allow_hosts: hosts with their ports that requests of tools may reach though they are not public.
+        workspace: what others own of the phone's agents.
     """
 
     def __init__(
@@ -73,6 +79,7 @@ class Switchboard:
         prices: Prices,
         tasks: TaskGroup,
         allow_hosts: Collection[str] = (),
+        workspace: Workspace | None = None,
     ) -> None:
         self.public_url = public_url
         self.service: Service | None = None
@@ -83,7 +90,8 @@ class Switchboard:
         self._prices = prices
         self._tasks = tasks
         self._dial_lock = anyio.Lock()
-        self._gear = PhoneGear(tasks, allow_hosts=allow_hosts)
+        self._workspace = workspace
+        self._gear = PhoneGear(tasks, allow_hosts=allow_hosts, workspace=workspace)
         self._calls: dict[str, Call] = {}
         self._doubtful: deque[str] = deque(maxlen=_DOUBTFUL)
 
@@ -101,6 +109,11 @@ class Switchboard:
         """The live call of this id."""
         return next((call for call in self._calls.values() if call.goes_by(call_id)), None)
 
+    def live(self, call_id: str) -> LiveCall | None:
+        """What may be done from outside in the live call of this id."""
+        call = self.call(call_id)
+        return None if call is None else LiveCall(call)
+
     async def place(
         self,
         arguments: CallArguments,
@@ -116,7 +129,7 @@ class Switchboard:
             ref=uuid4().hex,
             to=arguments.to,
             from_number=from_number,
-            agent=agent,
+            agent=self._dressed(agent),
             goal=arguments.goal,
             first_message=arguments.first_message,
             max_duration_s=arguments.max_duration_sec or DEFAULT_CALL_S,
@@ -134,6 +147,12 @@ class Switchboard:
             if (known := await entry.wait()) is not None:
                 return known
 
+    def serve(self, service: Service) -> None:
+        """From now on the service answers incoming calls."""
+        self.service = service
+        if self._workspace is not None:
+            self._workspace.introduce(service.agent)
+
     def answer(self, incoming: IncomingCall) -> str:
         """Let the service take an incoming call; what the carrier is told. A repeated webhook is the same call."""
         callers = [call for call in self._calls.values() if call.request.inbound]
@@ -145,7 +164,7 @@ class Switchboard:
         return self._carrier.accept(media_url=self._addresses.media(), token=call.token, ref=call.request.ref)
 
     def _take(self, incoming: IncomingCall, service: Service) -> Call:
-        agent = service.agent
+        agent = self._dressed(service.agent)
         request = CallRequest(
             ref=uuid4().hex,
             to=incoming.callee,
@@ -215,7 +234,16 @@ class Switchboard:
             raise LineError("no call waits for this media socket")
         await call.join(start, line)
 
+    def _dressed(self, agent: Agent) -> Agent:
+        """The agent with what others have said of it."""
+        if self._workspace is None:
+            return agent
+        self._workspace.introduce(agent)
+        return self._workspace.dressed(agent)
+
     def _call(self, request: CallRequest, on_event: EventSink | None, tap: Tap | None) -> Call:
+        if self._workspace is not None:
+            on_event = self._workspace.overheard(request.agent, on_event)
         return Call(
             request,
             carrier=self._carrier,

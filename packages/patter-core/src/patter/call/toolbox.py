@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from patter.call.gear import CallGear
+from patter.call.inbox import News
 from patter.call.intents import END_CALL, REASONS, Intents, as_meant
 from patter.call.prompt import FILLER, tool_answered
 from patter.call.schedule import CALL_CONTROL, plan, refused
@@ -63,6 +64,9 @@ class CallTools:
             tools = [*tools, self._end_call()]
         self._context = context
         self._servers = [tool for tool in tools if tool.tool_type == "mcp"]
+        self._own = {tool.name for tool in tools}
+        self._from_shelf: dict[str, Tool] = {}
+        self._shelf_version: object = None
         self._runner = ToolRunner(
             [tool for tool in tools if tool.tool_type != "mcp"],
             timeout_s=timeout_s,
@@ -74,7 +78,7 @@ class CallTools:
         )
         self._say: Callable[[str], object] | None = None
         self._tasks: TaskGroup | None = None
-        self._on_news: Callable[[], None] = lambda: None
+        self._on_news: Callable[[News], None] = lambda news: None
 
     async def start(self) -> None:
         """Ask the MCP servers for their tools. A server that does not answer has none."""
@@ -82,6 +86,7 @@ class CallTools:
             mcp = import_module("patter.tools.executors.mcp")
             for tool in await mcp.expand(server, self._gear, taken=self._runner.names):
                 self._runner.register(tool)
+                self._own.add(tool.name)
 
     def open(
         self,
@@ -89,7 +94,7 @@ class CallTools:
         *,
         on_closing: Callable[[], bool],
         on_machine: Callable[[], None] | None = None,
-        on_news: Callable[[], None] = lambda: None,
+        on_news: Callable[[News], None] = lambda news: None,
     ) -> None:
         """Say where tools run, and whom to ask whether the agent may close the call now.
 
@@ -113,6 +118,7 @@ class CallTools:
 
     def specs(self) -> list[ToolSpec]:
         """What the mind is offered."""
+        self._look_at_shelf()
         return self._runner.specs()
 
     def admit(self, call: ToolCall) -> ToolCall:
@@ -132,6 +138,7 @@ class CallTools:
             say: takes what a tool says of its progress.
         """
         assert self._tasks is not None
+        self._look_at_shelf()
         self._transcript.tools(calls)
         planned = [(call, self._runner.tool(call.name)) for call in calls]
         running = {call.id: _Running(call, tool) for call, tool in planned}
@@ -165,15 +172,31 @@ class CallTools:
         self.intents.transfer = None
         for call_id, running in list(self._stoppable.items()):
             if running.tool is not None and running.tool.interruption == "cancel":
+                running.is_stopped = True
                 self._runner.cancel(call_id)
+
+    def _look_at_shelf(self) -> None:
+        """Take over what others have changed since: their tools come beside the agent's own, and never replace one."""
+        shelf = self._gear.shelf
+        if shelf is None or shelf.version == self._shelf_version:
+            return
+        self._shelf_version = shelf.version
+        found = {tool.exported_name: tool for tool in shelf.tools() if tool.name not in self._own}
+        for name in self._from_shelf:
+            if name not in found:
+                self._runner.unregister(name)
+        for name, tool in found.items():
+            if self._from_shelf.get(name) is not tool:
+                self._runner.register(tool)
+        self._from_shelf = found
 
     def _facts(self) -> dict[str, Any]:
         """What a handler learns of the call."""
         facts = self._context()
         variables = self._gear.variables
         variables.tell(call_id=facts.get("call_id"), conversation_id=facts.get("call_id"))
-        more = {"direction": variables.lookup("direction"), "agent_id": None, "variables": variables.shared()}
-        return {**facts, **more, "attempt": 1}
+        more = {"direction": variables.lookup("direction"), "variables": variables.shared()}
+        return {**facts, **more, "agent_id": self._gear.agent_id, "attempt": 1}
 
     async def _run_one(self, one: _Running) -> None:
         started = anyio.current_time()
@@ -188,17 +211,18 @@ class CallTools:
         finally:
             del self._stoppable[one.call.id]
             if outcome is None:  # the call ended first
+                one.is_stopped = True
                 duration_ms = (anyio.current_time() - started) * 1000
                 outcome = ToolOutcome(one.call.id, one.call.name, '{"error":"shutdown"}', "shutdown", duration_ms)
             self._record(outcome)
             if not is_async:
                 self._transcript.tool_output(one.call.id, outcome.output)
-                if outcome.reason != "shutdown":  # else the turn that waits has lost the floor, and must not go on
+                if not one.is_stopped:  # else the turn that waits has lost the floor, and must not go on
                     one.settle(outcome.output)
         if is_async and one.tool is not None:
             self._transcript.note(tool_answered(one.call.name, outcome.output))
             if one.tool.wait_for_response or one.tool.speech.after:
-                self._on_news()
+                self._on_news(News())
 
     def _record(self, outcome: ToolOutcome) -> None:
         record = ToolCallRecord(
@@ -236,6 +260,7 @@ class _Running:
         self.call = call
         self.tool = tool
         self.output = ""
+        self.is_stopped = False
         self.over = anyio.Event()
 
     def settle(self, output: str) -> None:

@@ -12,6 +12,7 @@ from patter.cli.call import call
 from patter.cli.demo import demo
 from patter.cli.doctor import doctor
 from patter.cli.mcp import mcp
+from patter.cli.serve import serve
 from patter.cli.tools import tools
 
 __all__ = ["app"]
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(call)
+app.command()(serve)
 app.command()(doctor)
 app.command()(mcp)
 app.add_typer(tools, name="tools")

@@ -6,7 +6,6 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,13 +17,13 @@ import anyio
 import typer
 
 from patter.cli.exit_codes import NOT_COMPLETED, OK
+from patter.cli.loading import Found, Where, load
 from patter.cli.options import reporting
 from patter.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from patter.agent import Agent
     from patter.tools.model import Handler, Tool
     from patter.tools.runner import ToolOutcome
     from patter.tools.safe_http import SafeHttp
@@ -35,13 +34,6 @@ tools = typer.Typer(no_args_is_help=True, help="Show the tools of an agent, and 
 
 _WITHOUT_CALL = ("handler", "webhook", "http_request", "knowledge_base")
 _CALLER, _CALLEE = "+15550100001", "+15550100199"
-
-Where = Annotated[
-    str,
-    typer.Argument(
-        help="Where the agent is: a patter.Agent, a mapping with 'tools', or a list of tools.", metavar="MODULE:NAME"
-    ),
-]
 
 
 class Vendor(StrEnum):
@@ -59,7 +51,7 @@ def show(where: Where) -> None:
     The columns are name, type, priority, 'off' if the tool is not enabled, and the description's first line.
     """
     with reporting():
-        found = sorted(_load(where).tools, key=lambda tool: (tool.priority, tool.name))
+        found = sorted(load(where).tools, key=lambda tool: (tool.priority, tool.name))
         width = max((len(tool.name) for tool in found), default=0)
         for tool in found:
             state = "" if tool.is_enabled else "off"
@@ -74,7 +66,7 @@ def schema(
 ) -> None:
     """Print the enabled tools as JSON, as a model is told of them."""
     with reporting():
-        found = sorted(_load(where).tools, key=lambda tool: (tool.priority, tool.name))
+        found = sorted(load(where).tools, key=lambda tool: (tool.priority, tool.name))
         told = [getattr(tool, f"to_{vendor.value}")() for tool in found if tool.is_enabled]
         typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
 
@@ -97,76 +89,16 @@ def run(
     Exit codes: 0 a result, 1 one of the codes, 2 usage, 3 configuration.
     """
     with reporting(), _warnings_shown():
-        found = _load(where)
+        found = load(where)
         chosen = next((tool for tool in found.tools if tool.name == name), None)
         if chosen is None:
-            raise typer.BadParameter(f"{where} has no tool {name}. It has {_names(found)}.")
+            raise typer.BadParameter(f"{where} has no tool {name}. It has {found.names}.")
         if chosen.tool_type not in _WITHOUT_CALL:
             raise ConfigError(f"{name} acts on a call, and here is none. Try it in a call of Patter.local().")
         outcome = anyio.run(_run, found, chosen, arguments, allow_host or ())
     typer.echo(outcome.output)
     typer.echo(f"{name}: {outcome.reason or 'ok'}, {outcome.duration_ms:.1f} ms", err=True)
     raise typer.Exit(NOT_COMPLETED if outcome.is_error else OK)
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """An agent's tools, and the agent itself if there is one."""
-
-    tools: tuple[Tool, ...]
-    agent: Agent | None
-    given: Mapping[str, Any]
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """What the agent says of its tools."""
-        return self.given.get(name, default) if self.agent is None else getattr(self.agent, name)
-
-
-def _load(where: str) -> _Found:
-    module, colon, path = where.partition(":")
-    if not (module and colon and path):
-        raise typer.BadParameter(f"{where} is not MODULE:NAME, such as shop.phone:agent.")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
-    with _importing(module):
-        found: Any = import_module(module)
-    for part in path.split("."):
-        try:
-            found = getattr(found, part)
-        except AttributeError:
-            raise ConfigError(f"{module} has no {path}.") from None
-    return _read(found, where)
-
-
-def _read(found: Any, where: str) -> _Found:
-    from patter.agent import Agent
-    from patter.tools.model import Tool
-
-    if isinstance(found, Agent):
-        return _Found(tuple(found.tools), found, {})
-    given = found if isinstance(found, Mapping) else {"tools": found}
-    listed: Sequence[Any] | Any = given.get("tools", ())
-    if not isinstance(listed, list | tuple):
-        raise ConfigError(f"{where} must be a patter.Agent, a mapping with 'tools', or a list of tools.")
-    return _Found(tuple(map(Tool.from_any, listed)), None, given)
-
-
-@contextmanager
-def _importing(module: str) -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise ConfigError(f"{module} cannot be imported: {error}.") from None
-    except ConfigError:
-        raise
-    except Exception as error:  # the boundary to the host's code
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{last.filename}, line {last.lineno}"
-        raise ConfigError(f"{module} cannot be imported: {type(error).__name__} in {place}.") from None
-
-
-def _names(found: _Found) -> str:
-    return ", ".join(tool.name for tool in found.tools) or "none"
 
 
 @contextmanager
@@ -182,7 +114,7 @@ def _warnings_shown() -> Iterator[None]:
         log.removeHandler(handler)
 
 
-async def _run(found: _Found, tool: Tool, arguments: str, allow_hosts: Sequence[str]) -> ToolOutcome:
+async def _run(found: Found, tool: Tool, arguments: str, allow_hosts: Sequence[str]) -> ToolOutcome:
     from patter.settings import Timing
     from patter.tools.runner import Hooks, ToolRunner
     from patter.tools.safe_http import SafeHttp
@@ -201,7 +133,7 @@ async def _run(found: _Found, tool: Tool, arguments: str, allow_hosts: Sequence[
         await http.aclose()
 
 
-def _binder(found: _Found, http: SafeHttp) -> Any:
+def _binder(found: Found, http: SafeHttp) -> Any:
     from patter.tools.services import CallServices
     from patter.tools.variables import Variables
 

@@ -30,10 +30,14 @@ MAX_BODY_BYTES = 64 * 1024
 
 BODY_S = 5.0
 
+MAX_MEDIA_BYTES = 64 * 1024
+"""A media frame has some 300 bytes."""
+
 MAX_UNSTARTED = 50
 """Media sockets that were accepted and have not yet said whose call they are."""
 
 PROTOCOL_ERROR = 1002
+TOO_LARGE = 1009
 REFUSED = 1008
 
 
@@ -207,7 +211,11 @@ class _Socket:
         if message["type"] == "websocket.disconnect":
             return None
         text: str | None = message.get("text")
-        return text if text is not None else bytes(message.get("bytes") or b"")
+        content = text if text is not None else bytes(message.get("bytes") or b"")
+        if len(content) > MAX_MEDIA_BYTES:  # the server itself allows more, for other sockets
+            await self.close(TOO_LARGE)
+            return None
+        return content
 
     async def send(self, text: str) -> None:
         try:

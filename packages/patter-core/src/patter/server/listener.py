@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["bind", "serve"]
 
-MAX_MESSAGE_BYTES = 64 * 1024
-"""A media frame has some 300 bytes."""
+MAX_MESSAGE_BYTES = 1024 * 1024
+"""What a program that carries out tools may send at once."""
 
 DRAIN_S = 1
 """Requests that are still running this long after the end was asked for are cancelled."""

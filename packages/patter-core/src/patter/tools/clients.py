@@ -1,6 +1,7 @@
 """Client-side tools: functions of a program that an assistant elsewhere calls in the middle of its conversation.
 
-The words and the promises are those of Telnyx's agent library; `ToolRunner` keeps them.
+The promises are those of Telnyx's agent library, and so are the words unless another codec is chosen; `ToolRunner`
+keeps them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 from patter.tools.codecs import telnyx
+from patter.tools.codecs.base import FunctionCall, ToolCodec
 from patter.tools.context import Handler
+from patter.tools.model import Tool
 from patter.tools.runner import Hooks, ToolRunner
 
 __all__ = ["ActiveCall", "ClientToolManager"]
@@ -42,6 +45,7 @@ class ClientToolManager:
         on_event: takes ``client.tool.invoked``, ``client.tool.completed`` and ``client.tool.error``, and their facts:
             ``call_id``, ``tool_name``, and ``is_error`` or ``reason``.
         on_exception: takes call id, tool and exception of a handler, and is the only one to see it.
+        codec: whose words the events and the outputs are in: a module of `patter.tools.codecs`.
     """
 
     def __init__(
@@ -52,7 +56,9 @@ class ClientToolManager:
         timeout_ms: int = 30_000,
         on_event: Callable[[str, dict[str, Any]], object] | None = None,
         on_exception: Callable[[str, str, BaseException], object] | None = None,
+        codec: ToolCodec = telnyx,
     ) -> None:
+        self._codec = codec
         self._get_active_call = get_active_call
         self._on_event = on_event
         hooks = Hooks(
@@ -84,9 +90,13 @@ class ClientToolManager:
         """How often it was reset."""
         return self._runner.generation
 
-    def register(self, name: str, handler: Handler) -> None:
-        """Add a tool, or replace the one of that name; also in the middle of a conversation."""
-        self._runner.register(name, handler)
+    def register(self, tool: str | Tool, handler: Handler | None = None) -> None:
+        """Add a tool, or replace the one of that name; also in the middle of a conversation.
+
+        Args:
+            tool: its name, with its ``handler``; or a `Tool` with a handler, whose arguments are checked.
+        """
+        self._runner.register(tool, handler)
 
     def register_all(self, handlers: Mapping[str, Handler]) -> None:
         """`register` several."""
@@ -113,7 +123,7 @@ class ClientToolManager:
         Raises:
             RuntimeError: the context of this manager is not entered.
         """
-        call = telnyx.decode(event)
+        call = self._codec.decode(event)
         if call is None or call.call_id in self._accepted or not self._runner.is_new(call.call_id):
             return False
         if self._tasks is None:
@@ -121,6 +131,10 @@ class ClientToolManager:
         self._accepted.add(call.call_id)
         self._tasks.start_soon(self._answer, call)
         return True
+
+    def cancel(self, call_id: str) -> None:
+        """Nobody waits for this call any more: its handler is stopped, and no output is sent."""
+        self._runner.cancel(call_id)
 
     def reset(self) -> None:
         """The connection was lost: forget what was called. Outputs that are still to come are dropped."""
@@ -130,7 +144,7 @@ class ClientToolManager:
         """`reset`, and take every tool away, for good."""
         self._runner.destroy()
 
-    async def _answer(self, call: telnyx.FunctionCall) -> None:
+    async def _answer(self, call: FunctionCall) -> None:
         self._accepted.discard(call.call_id)  # nothing is awaited before the runner knows it
         generation = self._runner.generation
         outcome = await self._runner.run(call.call_id, call.name, call.arguments)
@@ -139,7 +153,8 @@ class ClientToolManager:
         active = self._get_active_call()
         if active is not None and generation == self._runner.generation:
             with suppress(Exception):  # the boundary to a connection that may be gone
-                sent = active.send(telnyx.encode_output(call.call_id, outcome.output))
+                message = self._codec.encode_output(call.call_id, outcome.output, is_error=outcome.is_error)
+                sent = active.send(message)
                 if inspect.isawaitable(sent):
                     await sent
                 self._tell("completed", call.call_id, call.name, is_error=outcome.is_error)

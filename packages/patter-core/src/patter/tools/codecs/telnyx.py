@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from patter.tools.codecs.base import FunctionCall
 
 __all__ = ["FunctionCall", "decode", "encode_output"]
 
 _METHOD = "ai_conversation"
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionCall:
-    """What the assistant asks for; ``arguments`` is JSON text, and may be empty."""
-
-    call_id: str
-    name: str
-    arguments: str = field(repr=False)
 
 
 def decode(event: Mapping[str, Any]) -> FunctionCall | None:
@@ -34,7 +26,7 @@ def decode(event: Mapping[str, Any]) -> FunctionCall | None:
     return FunctionCall(call_id, name, arguments)
 
 
-def encode_output(call_id: str, output: str) -> dict[str, Any]:
-    """The message that answers a function call: a notification, so it has no id."""
+def encode_output(call_id: str, output: str, *, is_error: bool = False) -> dict[str, Any]:
+    """The message that answers a function call: a notification, so it has no id. An error is told by its output."""
     item = {"type": "function_call_output", "call_id": call_id, "output": output}
     return {"jsonrpc": "2.0", "method": _METHOD, "params": {"type": "conversation.item.create", "item": item}}

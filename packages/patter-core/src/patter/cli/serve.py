@@ -1,0 +1,178 @@
+"""``patter serve``: an agent answers calls, and its tools can be changed and carried out from outside."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import anyio
+import typer
+
+from patter.cli.exit_codes import INTERRUPTED, OK
+from patter.cli.loading import find
+from patter.cli.options import reporting
+from patter.cli.vendors import check_variables, choose_mind
+from patter.errors import ConfigError
+from patter.policy.numbers import mask_number
+from patter.settings import MAX_CALL_S
+
+if TYPE_CHECKING:
+    from patter.agent import Agent
+    from patter.envelope import CallResult
+    from patter.phone import Patter
+
+__all__ = ["serve"]
+
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_KEY = "PATTER_API_KEY"
+
+
+def serve(
+    app: Annotated[
+        str, typer.Argument(help="The agent: a patter.Agent, or a mapping of its parts.", metavar="MODULE:NAME")
+    ],
+    local: Annotated[bool, typer.Option("--local", help="Serve on the local network, without a carrier.")] = False,
+    say: Annotated[
+        list[str] | None,
+        typer.Option(help="With --local: somebody calls and says this. Repeat it for a longer call.", metavar="TEXT"),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Where the server listens.", metavar="HOST")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes any free one.", min=0, max=65535)] = 8000,
+    store: Annotated[
+        str,
+        typer.Option(
+            help="Where agents and tools are kept that the API makes: sqlite:// in memory, sqlite:///patter.db, "
+            "or postgresql://...",
+            metavar="URL",
+            envvar="PATTER_STORE",
+        ),
+    ] = "sqlite://",
+    rate_limit: Annotated[int, typer.Option(help="Requests a minute for one key; 0 is no limit.", min=0)] = 60,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="A host with its port that tools may ask though it is not public.", metavar="HOST:PORT"),
+    ] = None,
+    max_calls: Annotated[int, typer.Option(help="More callers at once hear the busy tone.", min=1)] = 10,
+    max_duration: Annotated[
+        int, typer.Option(help="Hang up after so many seconds.", min=1, max=MAX_CALL_S, metavar="SECONDS")
+    ] = MAX_CALL_S,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each call's envelope, a line each.")] = False,
+) -> None:
+    """Answer calls with an agent of yours, and serve the API for its tools, until Ctrl-C.
+
+    Without --local the calls are real: the environment is that of 'patter call', and the voice webhook of the number
+    must be the address that is printed. The API takes the key in PATTER_API_KEY, or one that is made for this run.
+
+    Exit codes: 0 stopped, 2 usage, 3 configuration, 4 carrier or provider failure, 130 interrupted.
+    """
+    if say and not local:
+        raise typer.BadParameter("--say is for --local, where nobody else calls.")
+    with reporting():
+        key = os.environ.get(_KEY)
+        if not key:
+            key = os.environ[_KEY] = f"pk_{secrets.token_urlsafe(24)}"
+            _note(f"{_KEY} is not set; the key of this run is {key}")
+        settings: dict[str, Any] = {
+            "host": host,
+            "port": port,
+            "store": store,
+            "rate_limit": rate_limit or None,
+            "allow_hosts": allow_host or (),
+        }
+        found = find(app)
+        phone = _local(settings) if local else _real(found, settings)
+        agent = _agent(phone, found, app)
+        shown = partial(_show, as_json=as_json)
+        limits: dict[str, Any] = {"max_concurrent_calls": max_calls, "max_duration_s": max_duration}
+        raise typer.Exit(anyio.run(_until_signal, phone, agent, limits, say or [], shown))
+
+
+def _local(settings: Mapping[str, Any]) -> Patter:
+    from patter.phone import Patter
+
+    return Patter.local(**settings)
+
+
+def _real(found: Any, settings: Mapping[str, Any]) -> Patter:
+    from patter.carriers.twilio import Twilio
+    from patter.phone import Patter
+
+    if isinstance(found, Mapping) and not {"stt", "llm", "tts"} <= set(found):
+        check_variables(choose_mind(None), is_chosen=False)
+    return Patter(carrier=Twilio(), **settings)
+
+
+def _agent(phone: Patter, found: Any, app: str) -> Agent:
+    """The agent, with the name under which the API knows it."""
+    from patter.agent import Agent
+
+    if isinstance(found, Mapping):
+        found = phone.agent(**found)
+    if not isinstance(found, Agent):
+        raise ConfigError(f"{app} must be a patter.Agent, or a mapping such as {{'system_prompt': ...}}.")
+    return found if found.name is not None else replace(found, name=app.rpartition(":")[2].rpartition(".")[2])
+
+
+async def _until_signal(phone: Patter, agent: Agent, limits: Mapping[str, Any], lines: list[str], shown: Any) -> int:
+    code = OK
+
+    async def wait_for_signal() -> None:
+        nonlocal code
+        with anyio.open_signal_receiver(*_SIGNALS) as signals:
+            async for _ in signals:
+                break
+        code = INTERRUPTED
+        _note("stopping; live calls are hung up")
+        await phone.stop()
+
+    def on_event(event: dict[str, Any]) -> None:
+        if event["type"] == "serving":
+            _welcome(phone, agent, event["voice_url"])
+            if lines:
+                phone.engine.invoke(partial(_ring, phone, lines))
+        elif event["type"] == "tool":
+            _note(f"{event['call_id']} used {event['name']}: {event['reason'] or 'ok'}, {event['duration_ms']:.0f} ms")
+        elif event["type"] == "answered":
+            _note(f"{event['call_id']} answered")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait_for_signal)
+        await phone.serve(agent, on_event=on_event, on_result=shown, **limits)
+        tasks.cancel_scope.cancel()
+    return code
+
+
+def _welcome(phone: Patter, agent: Agent, voice_url: str) -> None:
+    base = voice_url.removesuffix("/twilio/voice")
+    _note(f"{agent.name} answers {phone.phone_number}; voice webhook: {voice_url}")
+    _note(f"API: {base}/v1/agents/{agent.name}/tools, described at {base}/v1/openapi.json")
+    _note("Ctrl-C hangs up and stops")
+
+
+def _ring(phone: Patter, lines: list[str]) -> None:
+    from patter.local.dialogue import Listen, Say, scripted
+
+    assert phone.network is not None
+    steps = [step for line in lines for step in (Listen(), Say(line))]
+    phone.network.call_in(scripted(*steps, Listen()))
+
+
+def _show(result: CallResult, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(result.to_dict(), ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+    details = result.details
+    who = mask_number(details.from_) if details is not None else "somebody"
+    _note(f"{result.call_id} {result.status}, {result.duration_seconds:.0f} s, from {who}")
+
+
+def _note(text: str) -> None:
+    sys.stderr.write(f"patter: {text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,37 @@
+"""What a phone serves beside the carrier's addresses, to people and programs that own its agents' tools."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from starlette.routing import BaseRoute, Mount, WebSocketRoute
+
+from patter.server.rest.app import build_api
+from patter.server.rest.keys import Keys
+from patter.server.tool_socket import LiveCalls, tool_socket
+from patter.workspace import Workspace
+
+__all__ = ["api_routes"]
+
+
+def api_routes(
+    calls: LiveCalls,
+    workspace: Workspace,
+    *,
+    keys: Mapping[str, Any] | None,
+    rate_limit: int | None,
+    allow_hosts: Collection[str],
+) -> list[BaseRoute]:
+    """``/v1``: the REST API, and ``/v1/tools/ws`` (also ``/v1/sts/ws``), where programs offer tools.
+
+    Raises:
+        ConfigError: a key is malformed.
+    """
+    known = Keys(keys)
+    socket = tool_socket(calls, workspace, known)
+    return [
+        WebSocketRoute("/v1/tools/ws", socket),
+        WebSocketRoute("/v1/sts/ws", socket),
+        Mount("/v1", build_api(workspace, known, rate_limit=rate_limit, allow_hosts=allow_hosts)),
+    ]

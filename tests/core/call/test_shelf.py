@@ -1,0 +1,140 @@
+"""The tools of others in a call: what they change is there in the next turn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import anyio
+import pytest
+
+from patter import Agent, Tool
+from patter.call.gear import PhoneGear, call_gear
+from patter.call.request import CallRequest
+from patter.call.toolbox import CallTools
+from patter.call.transcript import Transcript
+from patter.testing import ScriptedEars, ScriptedLine, ScriptedMind, ScriptedVoice
+from patter.tools.context import ToolContext
+from patter.tools.refusals import ToolRefusal
+from patter.voice.base import ToolCall
+
+pytestmark = pytest.mark.anyio
+
+
+class Shelf:
+    """Tools that the test changes; `answers` are what the program at the other end says."""
+
+    def __init__(self, *tools: Tool) -> None:
+        self.version = 0
+        self._tools: Sequence[Tool] = tools
+        self.answers: dict[str, Any] = {}
+        self.waiting = anyio.Event()
+
+    def put(self, *tools: Tool) -> None:
+        self._tools = tools
+        self.version += 1
+
+    def tools(self) -> Sequence[Tool]:
+        return self._tools
+
+    async def ask(self, tool: Tool, arguments: Mapping[str, Any], context: ToolContext) -> Any:
+        answer = self.answers.get(tool.name)
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is None:
+            self.waiting.set()
+            await anyio.sleep_forever()
+        return answer
+
+
+def remote(name: str, **options: Any) -> Tool:
+    return Tool(name=name, description="Asks a program elsewhere.", tool_type="custom_websocket", **options)
+
+
+def own(name: str) -> Tool:
+    return Tool(name=name, description="Asks this very program.", handler=lambda arguments, context: "own")
+
+
+@asynccontextmanager
+async def toolbox(shelf: Shelf, *tools: Tool) -> AsyncIterator[CallTools]:
+    agent = Agent(stt=ScriptedEars(ScriptedLine()), llm=ScriptedMind(()), tts=ScriptedVoice(), tools=tools)
+    request = CallRequest(ref="r", to="+15550100199", from_number="+15550100001", agent=agent, max_duration_s=60)
+    transcript = Transcript()
+    gear = PhoneGear()
+    box = CallTools(
+        agent.tools,
+        gear=replace(call_gear(request, gear, transcript, anyio.sleep, lambda: "CA1"), shelf=shelf),
+        transcript=transcript,
+        timeout_s=10,
+        context=lambda: {"call_id": "CA1"},
+        emit=lambda type_, **facts: None,
+    )
+    async with anyio.create_task_group() as tasks:
+        box.open(tasks, on_closing=lambda: True)
+        yield box
+        tasks.cancel_scope.cancel()
+    await gear.aclose()
+
+
+async def used(box: CallTools, name: str, arguments: str = "{}") -> str:
+    (message,) = await box.run([box.admit(ToolCall("1", name, arguments))])
+    return message.content
+
+
+def offered(box: CallTools) -> list[str]:
+    return [spec.name for spec in box.specs()]
+
+
+async def test_tools_come_change_and_go_between_two_turns(no_leaked_tasks: None) -> None:
+    shelf = Shelf(remote("weather"))
+    async with toolbox(shelf, own("orders")) as box:
+        assert offered(box) == ["orders", "weather", "end_call"]
+        shelf.put(remote("weather", priority=-1), remote("traffic"))
+        assert offered(box) == ["weather", "orders", "traffic", "end_call"]
+        shelf.put(remote("weather", is_enabled=False))
+        assert offered(box) == ["orders", "end_call"]
+
+
+async def test_what_was_deleted_is_unknown_at_its_next_use(no_leaked_tasks: None) -> None:
+    shelf = Shelf(remote("weather"))
+    shelf.answers["weather"] = {"temperature": 24}
+    async with toolbox(shelf) as box:
+        assert json.loads(await used(box, "weather")) == {"temperature": 24}
+        shelf.put()
+        assert json.loads(await used(box, "weather")) == {"error": "unknown_tool"}
+
+
+async def test_no_tool_of_others_replaces_one_of_the_agent(no_leaked_tasks: None) -> None:
+    shelf = Shelf(remote("orders"), remote("end_call"))
+    async with toolbox(shelf, own("orders")) as box:
+        assert offered(box) == ["orders", "end_call"]
+        assert await used(box, "orders") == "own"
+
+
+async def test_x25_a_program_that_is_gone_does_not_hold_the_turn(no_leaked_tasks: None) -> None:
+    shelf = Shelf(remote("weather"))
+    shelf.answers["weather"] = ToolRefusal("shutdown")
+    async with toolbox(shelf) as box:
+        assert json.loads(await used(box, "weather")) == {"error": "shutdown"}
+
+
+async def test_d14_a_program_that_is_slow_times_out(no_leaked_tasks: None) -> None:
+    shelf = Shelf(remote("weather"))
+    async with toolbox(shelf) as box:
+        assert json.loads(await used(box, "weather")) == {"error": "timeout"}
+        assert anyio.current_time() == pytest.approx(5.0)
+
+
+async def test_a_tool_that_ends_with_the_turn_holds_nobody_when_the_callee_speaks(no_leaked_tasks: None) -> None:
+    shelf = Shelf(remote("weather", interruption="cancel"))
+    async with toolbox(shelf) as box:
+        async with anyio.create_task_group() as turn:
+            turn.start_soon(used, box, "weather")
+            await shelf.waiting.wait()
+            box.interrupted()
+            await anyio.sleep(1)
+            assert [record.reason for record in box.records] == ["shutdown"]
+            turn.cancel_scope.cancel()
