@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from patter.agent import Agent
 from patter.errors import ConfigError, InvalidArguments
 from patter.policy.numbers import check_number
+from patter.settings import require_env
 
 if TYPE_CHECKING:
     from patter.carriers.base import Carrier
     from patter.voice.base import ChatModel
 
-__all__ = ["Keys", "answering_agent", "carrier_of", "check_own_number", "complete_agent"]
+__all__ = ["Keys", "address_of", "answering_agent", "carrier_of", "check_own_number", "complete_agent"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,19 @@ def carrier_of(carrier: Carrier | None, *, twilio_sid: str | None, twilio_token:
     if carrier is None:
         raise ConfigError("carrier is missing. Pass carrier=Twilio(), or use Patter.local() without keys.")
     return carrier
+
+
+def address_of(webhook_url: str | None, *, tunnel: bool) -> str | None:
+    """Where the carrier reaches the phone; None if a tunnel decides it.
+
+    Raises:
+        ConfigError: there is none, or both.
+    """
+    if not tunnel:
+        return require_env(webhook_url, argument="webhook_url", variable="PATTER_WEBHOOK_URL")
+    if webhook_url is not None:
+        raise ConfigError("Pass webhook_url=, a host name of your own, or tunnel=True for development, and not both.")
+    return None
 
 
 def check_own_number(number: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from patter.accounts import Keys, answering_agent, carrier_of, check_own_number, complete_agent
+from patter.accounts import Keys, address_of, answering_agent, carrier_of, check_own_number, complete_agent
 from patter.agent import Agent
 from patter.call.prices import Prices
 from patter.call.request import EventSink
@@ -64,6 +64,7 @@ class Patter:
         phone_number: str | None = None,
         webhook_url: str | None = None,
         *,
+        tunnel: bool = False,
         host: str = "127.0.0.1",
         port: int = 8000,
         pricing: Mapping[str, float] | None = None,
@@ -83,7 +84,7 @@ class Patter:
         if _network is None:
             carrier = carrier_of(carrier, twilio_sid=twilio_sid, twilio_token=twilio_token)
             phone_number = require_env(phone_number, argument="phone_number", variable="TWILIO_PHONE_NUMBER")
-            webhook_url = require_env(webhook_url, argument="webhook_url", variable="PATTER_WEBHOOK_URL")
+            webhook_url = address_of(webhook_url, tunnel=tunnel)
         self.phone_number = check_own_number(phone_number or "")
         self.network = _network
         self._webhook = None if webhook_url is None else public_url(webhook_url)
@@ -91,6 +92,7 @@ class Patter:
             carrier,
             _network,
             webhook=self._webhook,
+            has_tunnel=tunnel,
             host=host,
             port=port,
             prices=Prices(pricing),

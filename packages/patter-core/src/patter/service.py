@@ -23,7 +23,6 @@ from patter.tasks import first_error
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
-    from starlette.routing import BaseRoute
 
     from patter.agent import Agent
     from patter.call.switchboard import Switchboard
@@ -58,6 +57,7 @@ class PhoneService:
         carrier: who places the calls, or None on the local network.
         network: the local network, or None.
         webhook: where the carrier reaches us, or None for this machine alone.
+        has_tunnel: a tunnel of ours leads there.
         allow_hosts: hosts with their ports that requests of tools may reach though they are not public.
         api: what is served beside the carrier's addresses, or None.
     """
@@ -68,6 +68,7 @@ class PhoneService:
         network: LocalNetwork | None,
         *,
         webhook: str | None,
+        has_tunnel: bool = False,
         host: str,
         port: int,
         prices: Prices,
@@ -81,6 +82,7 @@ class PhoneService:
         self._carrier = carrier
         self._network = network
         self._webhook = webhook
+        self._has_tunnel = has_tunnel
         self._host = host
         self._prices = prices
         self._allow_hosts = allow_hosts
@@ -199,18 +201,34 @@ class PhoneService:
     async def _open(self, carrier: Carrier, tasks: TaskGroup) -> Switchboard:
         """Open the doors: a server of our own, or the host's."""
         # The heavy rooms are entered now, in a thread, and not when the package is imported.
-        board_room = await anyio.to_thread.run_sync(import_module, "patter.call.switchboard")
-        server_room = await anyio.to_thread.run_sync(import_module, "patter.server.app")
+        for room in ("patter.call.switchboard", "patter.server.app", *(("patter.server.api",) if self._api else ())):
+            await anyio.to_thread.run_sync(import_module, room)
         workspace = None if self._api is None else await self._open_workspace(self._api, tasks)
-        sock = None
-        address = self._webhook
-        if self.app is None:
-            listener = import_module("patter.server.listener")
-            sock = listener.bind(self._host, self.port)
-            address = address or f"http://127.0.0.1:{sock.getsockname()[1]}"
-        board: Switchboard = board_room.Switchboard(
+        if self.app is not None:
+            board, app = self._build(carrier, tasks, workspace, self._webhook or "")
+            self.app.router.routes[:] = app.routes
+            return board
+        listener = import_module("patter.server.listener")
+        sock = listener.bind(self._host, self.port)
+        try:
+            port = sock.getsockname()[1]
+            address = self._webhook or f"http://127.0.0.1:{port}"
+            if self._has_tunnel:
+                address = await tasks.start(import_module("patter.server.tunnel").tunnel, port)
+            board, app = self._build(carrier, tasks, workspace, address)
+        except BaseException:
+            sock.close()
+            raise
+        await tasks.start(listener.serve, app, sock)
+        return board
+
+    def _build(
+        self, carrier: Carrier, tasks: TaskGroup, workspace: Workspace | None, address: str
+    ) -> tuple[Switchboard, Starlette]:
+        """The switchboard, and the web application before it."""
+        board: Switchboard = import_module("patter.call.switchboard").Switchboard(
             carrier,
-            address or "",
+            address,
             store=self._store,
             prices=self._prices,
             tasks=tasks,
@@ -219,14 +237,16 @@ class PhoneService:
         )
         if self._network is not None:
             self._network.voice_url = board.voice_url
-        app = server_room.build_app(board, carrier)
-        if workspace is not None:
-            app.router.routes += self._api_routes(board, workspace)
-        if self.app is None:
-            await tasks.start(listener.serve, app, sock)
-        else:
-            self.app.router.routes[:] = app.routes
-        return board
+        app: Starlette = import_module("patter.server.app").build_app(board, carrier)
+        if workspace is not None and self._api is not None:
+            app.router.routes += import_module("patter.server.api").api_routes(
+                board,
+                workspace,
+                keys=self._api.keys,
+                rate_limit=self._api.rate_limit,
+                allow_hosts=self._allow_hosts,
+            )
+        return board, app
 
     async def _open_workspace(self, api: Api, tasks: TaskGroup) -> Workspace:
         room = await anyio.to_thread.run_sync(import_module, "patter.workspace")
@@ -234,18 +254,6 @@ class PhoneService:
         await workspace.catalogue.refresh()
         tasks.start_soon(workspace.serve)
         return workspace
-
-    def _api_routes(self, board: Switchboard, workspace: Workspace) -> list[BaseRoute]:
-        assert self._api is not None
-        room = import_module("patter.server.api")
-        routes: list[BaseRoute] = room.api_routes(
-            board,
-            workspace,
-            keys=self._api.keys,
-            rate_limit=self._api.rate_limit,
-            allow_hosts=self._allow_hosts,
-        )
-        return routes
 
 
 class Lifespan:
