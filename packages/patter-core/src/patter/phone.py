@@ -292,7 +292,7 @@ class Patter:
             max_duration_s: hang up after so many seconds.
             max_concurrent_calls: more callers than this hear the busy tone: each call costs money.
             on_event: takes the progress events of all calls, on this loop. The first is ``serving``, with the
-                ``voice_url`` for the carrier.
+                ``voice_url`` for the carrier, and the ``api_url`` if there is one.
             on_result: takes the envelopes of all calls, on this loop.
 
         Raises:

@@ -141,7 +141,8 @@ class PhoneService:
                 **limits,
             )
         )
-        tell({"type": "serving", "voice_url": board.voice_url})
+        api = {} if self._api is None else {"api_url": f"{board.public_url}/v1"}
+        tell({"type": "serving", "voice_url": board.voice_url, **api})
         try:
             await self.wait()
         finally:

@@ -134,7 +134,7 @@ async def _until_signal(phone: Patter, agent: Agent, limits: Mapping[str, Any], 
 
     def on_event(event: dict[str, Any]) -> None:
         if event["type"] == "serving":
-            _welcome(phone, agent, event["voice_url"])
+            _welcome(phone, agent, event)
             if lines:
                 phone.engine.invoke(partial(_ring, phone, lines))
         elif event["type"] == "tool":
@@ -149,10 +149,10 @@ async def _until_signal(phone: Patter, agent: Agent, limits: Mapping[str, Any], 
     return code
 
 
-def _welcome(phone: Patter, agent: Agent, voice_url: str) -> None:
-    base = voice_url.removesuffix("/twilio/voice")
-    _note(f"{agent.name} answers {phone.phone_number}; voice webhook: {voice_url}")
-    _note(f"API: {base}/v1/agents/{agent.name}/tools, described at {base}/v1/openapi.json")
+def _welcome(phone: Patter, agent: Agent, serving: Mapping[str, Any]) -> None:
+    api_url = serving["api_url"]
+    _note(f"{agent.name} answers {phone.phone_number}; voice webhook: {serving['voice_url']}")
+    _note(f"API: {api_url}/agents/{agent.name}/tools, described at {api_url}/openapi.json")
     _note("Ctrl-C hangs up and stops")
 
 

@@ -72,13 +72,16 @@ def tool_socket(calls: LiveCalls, workspace: Workspace, keys: Keys) -> Callable[
             return
         await websocket.accept()
         session = _Session(websocket, calls, workspace, keys)
-        unconfigured += 1
         try:
-            is_welcome = await session.begin()
+            unconfigured += 1
+            try:
+                is_welcome = await session.begin()
+            finally:
+                unconfigured -= 1
+            if is_welcome:
+                await session.serve()
         finally:
-            unconfigured -= 1
-        if is_welcome:
-            await session.serve()
+            session.release()
 
     return endpoint
 
@@ -127,10 +130,14 @@ class _Session:
             raise
         finally:
             self._workspace.hub.leave(client)
-            self._outbox.close()
-            self._to_send.close()
+            self.release()
             with anyio.CancelScope(shield=True):
                 await self._close(self._close_code)
+
+    def release(self) -> None:
+        """Nothing is sent any more."""
+        self._outbox.close()
+        self._to_send.close()
 
     # --- messages of the client ----------------------------------------------------------------
 

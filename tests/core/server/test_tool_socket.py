@@ -1,0 +1,288 @@
+"""The tool socket of a running phone, spoken to over a real websocket."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from patter import CallResult, Patter, Timing, Tool
+from patter.local.dialogue import Listen, Persona, Say, Wait, scripted
+from patter.local.exchange import Timings
+from patter.server import tool_socket
+from patter.testing import MindStep, ScriptedMind, reply
+from patter.voice.base import ToolCall
+
+pytestmark = pytest.mark.anyio
+
+KEYS = {
+    "serving-key": {"permissions": ["tools:serve"]},
+    "reading-key": {"permissions": ["tools:read"]},
+    "foreign-key": {"permissions": ["tools:serve"], "allowed_agent_ids": ["00000000-0000-4000-8000-000000000000"]},
+}
+TIMING = Timing(end_of_turn_s=0.2, end_of_turn_marked_s=0.1, final_status_s=0.5, mind_filler_s=20)
+BYE = ToolCall("bye", "end_call", "{}")
+ASK = ToolCall("ask", "get_temperature", '{"city": "Bonn"}')
+ASKING = scripted(Listen(), Say("How warm is it in Bonn?"), Listen(), Wait(0.3))
+
+
+def inline(name: str = "get_temperature", **fields: Any) -> dict[str, Any]:
+    function = {
+        "name": name,
+        "description": "Get the current temperature for a specific city",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+        "strict": True,
+    }
+    schema = {"type": "function", "function": function}
+    return {"type": "custom_websocket", "tool_schema": schema, "execution_mode": "sync", **fields}
+
+
+def handler(name: str) -> Tool:
+    return Tool(name=name, description="Does something in this program.", handler=lambda arguments, context: "here")
+
+
+class Desk:
+    """A phone of the local network that serves an agent named desk."""
+
+    def __init__(self, phone: Patter, mind: ScriptedMind, url: str) -> None:
+        self.phone = phone
+        self.mind = mind
+        self.url = url.replace("http", "ws") + "/tools/ws"
+        self.results: list[CallResult] = []
+        self.ended = anyio.Event()
+        self.begun = anyio.Event()
+        self.call_id = ""
+
+    async def call_in(self, caller: Persona = ASKING) -> None:
+        """Somebody calls; returns when the call is answered."""
+        await anyio.to_thread.run_sync(self.phone.engine.invoke, lambda: self.phone.network.call_in(caller))
+        with anyio.fail_after(10):
+            await self.begun.wait()
+
+    async def over(self) -> CallResult:
+        with anyio.fail_after(30):
+            await self.ended.wait()
+        return self.results[-1]
+
+    def results_told(self) -> list[Any]:
+        """What the mind was told of its tools."""
+        messages = self.mind.requests[-1].messages
+        return [json.loads(message.content) for message in messages if message.role == "tool"]
+
+    @asynccontextmanager
+    async def connected(self, *, key: str | None = "serving-key", **config: Any) -> AsyncIterator[ClientConnection]:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        async with connect(self.url, additional_headers=headers, proxy=None) as socket:
+            await socket.send(json.dumps({"type": "config", "agent": "desk", **config}))
+            yield socket
+
+
+@asynccontextmanager
+async def desk(*steps: str | MindStep, tools: Any = (), **options: Any) -> AsyncIterator[Desk]:
+    mind = ScriptedMind(steps)
+    phone = Patter.local(voice="tones", llm=mind, timings=Timings.quick(), api_keys=KEYS, **options)
+    agent = phone.agent(name="desk", first_message="Hello.", system_prompt="Be brief.", tools=tools, timing=TIMING)
+    ready = anyio.Event()
+    found: list[Desk] = []
+
+    def on_event(event: dict[str, Any]) -> None:
+        if event["type"] == "serving":
+            found.append(Desk(phone, mind, event["api_url"]))
+            ready.set()
+        elif event["type"] == "answered":
+            found[0].call_id = event["call_id"]
+            found[0].begun.set()
+
+    def on_result(result: CallResult) -> None:
+        found[0].results.append(result)
+        found[0].ended.set()
+
+    async def serve() -> None:
+        await phone.serve(agent, on_event=on_event, on_result=on_result)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(serve)
+        with anyio.fail_after(20):
+            await ready.wait()
+        try:
+            yield found[0]
+        finally:
+            await phone.stop()
+
+
+async def heard(socket: ClientConnection, kind: str) -> dict[str, Any]:
+    """The next message of this type."""
+    message: dict[str, Any] = {"type": ""}
+    with anyio.fail_after(10):
+        while message["type"] != kind:
+            message = json.loads(await socket.recv())
+    return message
+
+
+async def answer(socket: ClientConnection, output: Any, **fields: Any) -> dict[str, Any]:
+    call = await heard(socket, "tool_call")
+    message = {"type": "tool_call_output", "tool_call_id": call["tool_call_id"], "output": output, **fields}
+    await socket.send(json.dumps(message))
+    return call
+
+
+async def test_d01_to_d18_an_inline_tool_is_used_in_a_call_and_gone_with_its_client() -> None:
+    async with desk(reply(ASK), reply("It is warm. Goodbye.", BYE)) as where:
+        async with where.connected(tools=[inline()], events=["transcript"]) as socket:
+            assert (await heard(socket, "conversation_created"))["conversation_id"]
+            await heard(socket, "ready_to_start_conversation")
+            await socket.send('{"type": "audio_chunk", "audio": "AAAA"}')
+            await where.call_in()
+            assert (await heard(socket, "input_text"))["text"] == "How warm is it in Bonn?"
+            call = await answer(socket, {"city": "Bonn", "temperature": "24°"})
+            assert (call["tool_name"], call["parameters"]) == ("get_temperature", {"city": "Bonn"})
+            done = await heard(socket, "tool_call_output_processed")
+            assert (done["tool_call_id"], done["timed_out"]) == (call["tool_call_id"], False)
+            result = await where.over()
+            assert (await heard(socket, "assistant_ended_conversation"))["call_id"] == result.call_id
+        assert where.results_told() == [{"city": "Bonn", "temperature": "24°"}]
+        assert (result.status, [line.text for line in result.transcript][-1]) == ("completed", "It is warm. Goodbye.")
+        assert "get_temperature" in where.mind.requests[0].tools
+
+
+@pytest.mark.parametrize(
+    ("key", "first", "code", "error"),
+    [
+        (None, {}, 4401, "unauthorized"),
+        ("wrong", {}, 4401, "unauthorized"),
+        (None, {"api_key": "wrong"}, 4401, "unauthorized"),
+        ("reading-key", {}, 4403, "forbidden"),
+        ("foreign-key", {}, 4404, "unknown_agent"),
+        ("serving-key", {"agent": "nobody"}, 4404, "unknown_agent"),
+        ("serving-key", {"agent": 1}, 4400, "invalid_config"),
+        ("serving-key", {"type": "say", "text": "Hello"}, 4400, "invalid_config"),
+        ("serving-key", {"tools": ["nothing"]}, 4400, "unknown_tool"),
+        ("serving-key", {"tools": ["here"]}, 4400, "unsupported_tool_type"),
+        ("serving-key", {"tools": [inline("here")]}, 4400, "duplicate_tool"),
+        ("serving-key", {"tools": [inline("end_call")]}, 4400, "duplicate_tool"),
+        ("serving-key", {"tools": [inline() | {"type": "custom_webhook"}]}, 4400, "unsupported_tool_type"),
+        ("serving-key", {"call_id": "CA0"}, 4400, "invalid_config"),
+    ],
+)
+async def test_who_is_turned_away_learns_why(
+    shared_desk: Desk, key: str | None, first: dict[str, Any], code: int, error: str
+) -> None:
+    async with shared_desk.connected(key=key, **first) as socket:
+        told = await heard(socket, "error")
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+    assert (told["error"]["code"], socket.close_code) == (error, code)
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def shared_desk(anyio_backend: str) -> AsyncIterator[Desk]:
+    async with desk(tools=[handler("here")]) as where:
+        yield where
+
+
+async def test_a_browser_sends_its_key_in_the_config(shared_desk: Desk) -> None:
+    async with shared_desk.connected(key=None, api_key="serving-key") as socket:
+        await heard(socket, "ready_to_start_conversation")
+
+
+async def test_phonics_own_path_is_served_too(shared_desk: Desk) -> None:
+    url = shared_desk.url.replace("/v1/tools/ws", "/v1/sts/ws")
+    async with connect(url, additional_headers={"X-API-Key": "serving-key"}, proxy=None) as socket:
+        await socket.send('{"type": "config", "agent": "desk"}')
+        await heard(socket, "ready_to_start_conversation")
+
+
+async def test_a_wrong_message_is_told_and_the_socket_stays(shared_desk: Desk) -> None:
+    async with shared_desk.connected(tools=[inline()]) as socket:
+        await heard(socket, "ready_to_start_conversation")
+        for text in ("no JSON", b"binary", '{"type": "config", "agent": "nobody"}', '{"type": "tool_call_output"}'):
+            await socket.send(text)
+            await heard(socket, "error")
+        await socket.send('{"type": "tool_call_output", "tool_call_id": "t", "output": 1}')
+        assert (await heard(socket, "warning"))["warning"]["code"] == "stale_tool_call"
+        await socket.send('{"type": "say", "text": "Hello"}')
+        assert (await heard(socket, "warning"))["warning"]["code"] == "no_call"
+
+
+async def test_a_message_that_is_too_large_closes_the_socket(shared_desk: Desk) -> None:
+    async with shared_desk.connected() as socket:
+        await heard(socket, "ready_to_start_conversation")
+        with pytest.raises(ConnectionClosed):
+            await socket.send("x" * (tool_socket.MAX_MESSAGE_BYTES + 1))
+            await socket.recv()
+    assert socket.close_code == 1009
+
+
+async def test_without_a_config_in_time_the_socket_is_closed(
+    shared_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool_socket, "CONFIG_S", 0.05)
+    async with connect(shared_desk.url, proxy=None) as socket:
+        assert (await heard(socket, "error"))["error"]["code"] == "no_config"
+        await socket.wait_closed()
+    assert socket.close_code == 4408
+
+
+async def test_strangers_cannot_take_all_places(shared_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool_socket, "MAX_UNCONFIGURED", 1)
+    async with connect(shared_desk.url, proxy=None):
+        with pytest.raises(InvalidStatus):
+            await connect(shared_desk.url, proxy=None)
+
+
+async def test_x25_a_client_that_vanishes_in_the_call_ends_its_tool_at_once() -> None:
+    async with desk(reply(ASK), reply("I cannot tell. Goodbye.", BYE)) as where:
+        async with where.connected(tools=[inline(tool_call_output_timeout_ms=60_000)]) as socket:
+            await heard(socket, "ready_to_start_conversation")
+            await where.call_in()
+            await heard(socket, "tool_call")
+            socket.transport.abort()
+        result = await where.over()
+    assert where.results_told() == [{"error": "shutdown"}]
+    assert (result.status, result.details.tool_calls[0].reason) == ("completed", "shutdown")
+
+
+async def test_a_second_config_replaces_the_tools_of_a_running_call() -> None:
+    caller = scripted(Listen(), Say("How warm is it?"), Listen(), Say("And the traffic?"), Listen(), Wait(0.3))
+    async with desk("It is warm.", reply("Goodbye.", BYE)) as where:
+        async with where.connected(tools=[inline()]) as socket:
+            await heard(socket, "ready_to_start_conversation")
+            await where.call_in(caller)
+            await anyio.sleep(0)
+            await socket.send(json.dumps({"type": "config", "agent": "desk", "tools": [inline("get_traffic")]}))
+            await where.over()
+    offered = [list(request.tools) for request in where.mind.requests]
+    assert offered[-1] == ["get_traffic", "end_call"]
+
+
+async def test_a_client_of_one_call_can_let_the_agent_speak() -> None:
+    caller = scripted(Listen(), Listen(timeout_s=2), Say("Goodbye."), Listen(), Wait(0.3))
+    async with desk("The door is open.", reply("Goodbye.", BYE)) as where:
+        await where.call_in(caller)
+        async with where.connected(call_id=where.call_id, tools=[]) as socket:
+            await heard(socket, "ready_to_start_conversation")
+            await socket.send('{"type": "say", "text": "One more thing."}')
+            await socket.send('{"type": "add_system_message", "system_message": "The shop closes at five."}')
+            await socket.send('{"type": "generate_reply", "system_message": "The door has opened."}')
+            await heard(socket, "assistant_ended_conversation")
+        result = await where.over()
+    said = [line.text for line in result.transcript if line.role == "agent"]
+    assert "One more thing." in said
+    notes = [message.content for message in where.mind.requests[-1].messages if message.role == "system"]
+    assert notes[1:] == ["The shop closes at five.", "The door has opened."]
