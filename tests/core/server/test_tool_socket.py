@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -264,7 +265,7 @@ async def test_a_second_config_replaces_the_tools_of_a_running_call() -> None:
         async with where.connected(tools=[inline()]) as socket:
             await heard(socket, "ready_to_start_conversation")
             await where.call_in(caller)
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
             await socket.send(json.dumps({"type": "config", "agent": "desk", "tools": [inline("get_traffic")]}))
             await where.over()
     offered = [list(request.tools) for request in where.mind.requests]

@@ -6,6 +6,7 @@ import math
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patter.errors import ConfigError
+from patter.errors import ConfigError, StoreError
 from patter.store.knowledge import SqliteKnowledge
 from patter.store.words import PASSAGE_CHARS, cut, query_words, words
 
@@ -217,6 +218,25 @@ async def test_a_file_of_somebody_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be opened"):
         await SqliteKnowledge(path).documents()
     assert path.read_text().startswith("not a database")
+
+
+async def test_a_file_that_cannot_be_used_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    knowledge = SqliteKnowledge(tmp_path / "data" / "patter.db")
+    with pytest.raises(StoreError, match="Create its folder"):
+        await knowledge.documents()
+    (tmp_path / "data").mkdir()
+    await fill(knowledge)
+    with closing(sqlite3.connect(tmp_path / "data" / "patter.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        monkeypatch.setattr("patter.store.knowledge._WAIT_S", 0.05)
+        waiting = SqliteKnowledge(tmp_path / "data" / "patter.db")
+        with pytest.raises(StoreError, match="it is locked by another program"):
+            await waiting.add("apple", source="a")
+        other.execute("ROLLBACK")
+    await waiting.add("apple", source="a")
+    assert await sources(knowledge, "apple") == ["a"]
+    knowledge.close()
+    waiting.close()
 
 
 async def test_it_lives_beside_other_tables(tmp_path: Path) -> None:

@@ -118,6 +118,11 @@ def test_c04_x19_names_that_are_refused(name: Any) -> None:
         ({"parameters": {"type": "object", "properties": []}}, "parameters: it must be a JSON Schema of type object"),
         ({"parameters": {"type": "object", "properties": {"a": {"type": SECRET}}}}, "see properties.a.type"),
         ({"parameters": "x"}, "parameters: "),
+        (
+            {"parameters": {"type": "object", "properties": {"a": {"anyOf": [{"$ref": "http://127.0.0.1:1/a"}]}}}},
+            "parameters: a $ref must lead into the schema itself",
+        ),
+        ({"priority": 2**63}, "priority: "),
         ({"handler": "no function"}, "handler: "),
         ({"handler": lambda order_id: "x"}, "handler: it must take (arguments, context)"),
         ({"handlr": 1}, "handlr: there is no such field"),

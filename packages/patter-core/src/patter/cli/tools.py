@@ -7,11 +7,8 @@ import logging
 import sys
 import traceback
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
-from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import anyio
 import typer
@@ -19,21 +16,16 @@ import typer
 from patter.cli.exit_codes import NOT_COMPLETED, OK
 from patter.cli.loading import Found, Where, load
 from patter.cli.options import reporting
-from patter.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from patter.tools.model import Handler, Tool
+    from patter.tools.model import Tool
     from patter.tools.runner import ToolOutcome
-    from patter.tools.safe_http import SafeHttp
 
 __all__ = ["tools"]
 
 tools = typer.Typer(no_args_is_help=True, help="Show the tools of an agent, and try one out without a call.")
-
-_WITHOUT_CALL = ("handler", "webhook", "http_request", "knowledge_base")
-_CALLER, _CALLEE = "+15550100001", "+15550100199"
 
 
 class Vendor(StrEnum):
@@ -88,13 +80,14 @@ def run(
 
     Exit codes: 0 a result, 1 one of the codes, 2 usage, 3 configuration.
     """
+    from patter.tools.trial import check_trial
+
     with reporting(), _warnings_shown():
         found = load(where)
         chosen = next((tool for tool in found.tools if tool.name == name), None)
         if chosen is None:
             raise typer.BadParameter(f"{where} has no tool {name}. It has {found.names}.")
-        if chosen.tool_type not in _WITHOUT_CALL:
-            raise ConfigError(f"{name} acts on a call, and here is none. Try it in a call of Patter.local().")
+        check_trial(chosen)
         outcome = anyio.run(_run, found, chosen, arguments, allow_host or ())
     typer.echo(outcome.output)
     typer.echo(f"{name}: {outcome.reason or 'ok'}, {outcome.duration_ms:.1f} ms", err=True)
@@ -116,55 +109,21 @@ def _warnings_shown() -> Iterator[None]:
 
 async def _run(found: Found, tool: Tool, arguments: str, allow_hosts: Sequence[str]) -> ToolOutcome:
     from patter.settings import Timing
-    from patter.tools.runner import Hooks, ToolRunner
     from patter.tools.safe_http import SafeHttp
+    from patter.tools.trial import Trial, try_out
 
     http = SafeHttp(allow_hosts=allow_hosts)
-    runner = ToolRunner(
-        [tool],
-        timeout_s=(found.get("timing") or Timing()).tool_timeout_s,
-        context=lambda: {"call_id": "none", "caller": _CALLER, "callee": _CALLEE},
-        bind=_binder(found, http),
-        hooks=Hooks(raised=_show),
-    )
-    try:
-        return await runner.run("try", tool.exported_name, arguments)
-    finally:
-        await http.aclose()
-
-
-def _binder(found: Found, http: SafeHttp) -> Any:
-    from patter.tools.services import CallServices
-    from patter.tools.variables import Variables
-
-    @dataclass(frozen=True, slots=True, kw_only=True)
-    class Services(CallServices):
-        knowledge: Any
-
-    now = datetime.now().astimezone()
-    services = Services(
-        variables=Variables(
-            found.get("variables"),
-            {
-                "caller_phone": _CALLER,
-                "callee_phone": _CALLEE,
-                "direction": "outbound",
-                "now": now.isoformat(timespec="seconds"),
-                "date": now.date().isoformat(),
-                "time": now.strftime("%H:%M"),
-            },
-        ),
-        http=http,
+    trial = Trial(
+        variables=found.get("variables") or {},
         secrets=found.get("secrets") or {},
         webhook_secret=found.get("webhook_secret"),
         knowledge=found.get("knowledge"),
+        timeout_s=(found.get("timing") or Timing()).tool_timeout_s,
     )
-
-    def bind(tool: Tool) -> Handler:
-        handler: Handler = import_module(f"patter.tools.executors.{tool.tool_type}").bind(tool, services)
-        return handler
-
-    return bind
+    try:
+        return await try_out(tool, arguments, trial, http=http, raised=_show)
+    finally:
+        await http.aclose()
 
 
 def _show(call_id: str, name: str, error: BaseException) -> None:

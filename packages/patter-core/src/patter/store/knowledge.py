@@ -20,12 +20,17 @@ from typing import Any, Protocol
 import anyio.to_thread
 
 from patter.errors import ConfigError
+from patter.store.files import create_private
+from patter.store.troubles import of_file, of_sqlite
 from patter.store.words import cut, query_words, words
 
 __all__ = ["Document", "Embed", "KnowledgeBase", "Passage", "Retriever", "SqliteKnowledge"]
 
 Embed = Callable[[Sequence[str]], Awaitable[Sequence[Sequence[float]]]]
 """Gives the vector of each text, all of one length."""
+
+_WAIT_S = 5.0
+"""So long is waited for another program that writes to the file."""
 
 _BATCH = 64
 """So many texts are embedded at a time."""
@@ -105,6 +110,7 @@ class SqliteKnowledge:
 
     Raises:
         ConfigError: in its methods: the file is none of ours, or this Python's SQLite has no full-text search.
+        StoreError: in its methods: the file cannot be read or written now.
     """
 
     def __init__(self, path: str | Path | None = None, *, embed: Embed | None = None) -> None:
@@ -168,8 +174,11 @@ class SqliteKnowledge:
         with self._lock:
             if self._database is None:
                 self._database = _open(self._path)
-            with self._database:
-                yield self._database
+            try:
+                with self._database:
+                    yield self._database
+            except sqlite3.Error as error:
+                raise of_sqlite(error, self._path) from None
 
     def _add(self, agent: str, source: str, passages: list[str], vectors: list[bytes | None]) -> Document:
         document = Document(uuid.uuid4().hex, source, len(passages))
@@ -264,16 +273,25 @@ class _Share:
 
 
 def _open(path: str) -> sqlite3.Connection:
-    database = sqlite3.connect(path, check_same_thread=False)
+    try:
+        if path != ":memory:":
+            create_private(path)
+        database = sqlite3.connect(path, timeout=_WAIT_S, check_same_thread=False)
+    except OSError as error:
+        raise of_file(error, path) from None
+    except sqlite3.Error as error:
+        raise of_sqlite(error, path) from None
     try:
         if path != ":memory:":
             database.execute("PRAGMA journal_mode = WAL")
         database.executescript(_TABLES)
-    except sqlite3.DatabaseError as error:
+    except sqlite3.Error as error:
         database.close()
         if "fts5" in str(error):
             raise ConfigError("This Python's SQLite has no FTS5. Pass a retriever of your own in its place.") from None
-        raise ConfigError(f"The knowledge base {path} cannot be opened: {error}. Give another path.") from None
+        if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
+            raise ConfigError(f"The knowledge base {path} cannot be opened: {error}. Give another path.") from None
+        raise of_sqlite(error, path) from None
     return database
 
 

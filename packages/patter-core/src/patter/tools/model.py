@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -102,7 +102,7 @@ class Tool(BaseModel):
         execution_mode: with ``async`` the mind does not wait; the result joins the conversation when it is there.
         timeout_ms: the mind is told ``timeout`` after this time, at most 600,000 ms; None see `limit_ms`.
         is_enabled: a tool that is not is neither offered nor carried out.
-        priority: of several calls in one turn, those of the lowest number run first.
+        priority: of several calls in one turn, those of the lowest number run first; -1,000,000 to 1,000,000.
         speech: when the agent speaks around its use; by default as the config says.
         interruption: what a barge-in does to it.
         wait_for_response: with ``async``: the agent reports the result when it comes, and does nothing else before.
@@ -130,7 +130,7 @@ class Tool(BaseModel):
     execution_mode: Literal["sync", "async"] = "sync"
     timeout_ms: Annotated[StrictInt, Field(ge=1, le=600_000)] | None = None
     is_enabled: StrictBool = True
-    priority: StrictInt = 0
+    priority: StrictInt = Field(default=0, ge=-1_000_000, le=1_000_000)
     speech: SpeechPolicy = SpeechPolicy()
     interruption: Literal["continue", "cancel"] = "continue"
     wait_for_response: StrictBool = False
@@ -260,6 +260,8 @@ class Tool(BaseModel):
         except SchemaError as error:
             where = ".".join(map(str, error.absolute_path)) or "its top"
             raise ValueError(f"it is no JSON Schema, see {where}") from None
+        if any(not reference.startswith("#") for reference in _references(schema)):
+            raise ValueError("a $ref must lead into the schema itself, such as #/$defs/order")
         return copy.deepcopy(schema)
 
     @field_validator("static_arguments")
@@ -287,6 +289,14 @@ class Tool(BaseModel):
         if "speech" not in self.model_fields_set:
             object.__setattr__(self, "speech", speech_of(self.config))
         return self
+
+
+def _references(schema: Any) -> Iterator[str]:
+    inner = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    if isinstance(schema, dict):
+        yield from (schema[key] for key in ("$ref", "$dynamicRef") if isinstance(schema.get(key), str))
+    for one in inner:
+        yield from _references(one)
 
 
 def _who(fields: Mapping[str, Any]) -> str:

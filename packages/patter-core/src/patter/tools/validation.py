@@ -15,8 +15,10 @@ class Validator:
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         from jsonschema import Draft202012Validator  # 60 ms, and not needed to import the package
+        from referencing import Registry
 
-        self._validator = Draft202012Validator(schema)
+        # The default registry asks the network for references that lead elsewhere.
+        self._validator = Draft202012Validator(schema, registry=Registry())
 
     def check(self, arguments: Any) -> dict[str, Any]:
         """The arguments, if they are an object that fits.

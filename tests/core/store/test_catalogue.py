@@ -1,0 +1,127 @@
+"""What calls see of a store, and when."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import anyio
+import pytest
+
+from patter.errors import StoreError
+from patter.store.base import AgentRecord, Holdings
+from patter.store.catalogue import Catalogue
+from patter.testing.clock import run_virtual
+from patter.tools.model import Tool
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+DESK = AgentRecord(id=str(uuid4()), name="desk", tools=("hours", "look_up"), created_at=NOW, updated_at=NOW)
+
+
+class Shelf:
+    """A store whose contents are set, and which breaks on demand."""
+
+    def __init__(self, held: Holdings) -> None:
+        self.held = held
+        self.is_broken = False
+        self.readings = 0
+
+    async def version(self) -> int:
+        if self.is_broken:
+            raise StoreError("The disk is gone. Put it back.")
+        return self.held.version
+
+    async def read(self) -> Holdings:
+        self.readings += 1
+        await anyio.sleep(0.01)
+        return self.held
+
+
+def tool(name: str, agent: str | None) -> Tool:
+    return Tool(id=uuid4(), agent_id=agent, name=name, description="Ends the call", tool_type="end_call", config={})
+
+
+def catalogue(shelf: Shelf) -> Catalogue:
+    return Catalogue(shelf)  # type: ignore[arg-type]
+
+
+OWN, HOURS, SHADOWED = tool("look_up", DESK.id), tool("hours", None), tool("look_up", None)
+HELD = Holdings(7, (DESK,), (SHADOWED, OWN, HOURS))
+
+
+def test_what_is_found_by_name_and_by_id() -> None:
+    async def main() -> None:
+        seen = catalogue(Shelf(HELD))
+        await seen.refresh()
+        assert seen.agents == (DESK,)
+        assert seen.agent("desk") is seen.agent(DESK.id) is DESK
+        assert seen.agent("nobody") is None
+        assert (seen.tools(DESK.id), seen.tools(None), seen.tools("x")) == ((OWN,), (SHADOWED, HOURS), ())
+        assert seen.tool(DESK.id, "look_up") is seen.tool(DESK.id, str(OWN.id)) is OWN
+        assert seen.tool(DESK.id, str(HOURS.id)) is None
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize(
+    ("names", "offered"),
+    [
+        ((), (OWN,)),
+        (("hours",), (OWN, HOURS)),
+        (("look_up", "hours", "hours", "gone"), (OWN, HOURS)),  # the agent's own hides the workspace's
+    ],
+)
+def test_what_an_agent_may_use(names: tuple[str, ...], offered: tuple[Tool, ...]) -> None:
+    async def main() -> None:
+        seen = catalogue(Shelf(HELD))
+        await seen.refresh()
+        assert seen.offered(DESK.id, names) == offered
+
+    run_virtual(main)
+
+
+def test_a_store_that_has_not_changed_is_not_read_again() -> None:
+    async def main() -> None:
+        shelf = Shelf(HELD)
+        seen = catalogue(shelf)
+        assert seen.version != HELD.version
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(seen.refresh)
+        assert (shelf.readings, seen.version) == (1, 7)
+        shelf.held = replace(HELD, version=6, tools=())
+        await seen.refresh()
+        assert (shelf.readings, seen.version, seen.tools(DESK.id)) == (2, 6, ())
+
+    run_virtual(main)
+
+
+def test_what_others_write_is_followed_and_a_broken_store_survived(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> list[Any]:
+        shelf = Shelf(HELD)
+        seen = catalogue(shelf)
+        found: list[Any] = []
+        async with anyio.create_task_group() as group:
+            group.start_soon(seen.follow)
+            await anyio.sleep(0.5)
+            found.append(seen.version)
+            shelf.held = replace(HELD, version=8)
+            await anyio.sleep(1.1)
+            found.append(seen.version)
+            shelf.is_broken, shelf.held = True, replace(HELD, version=9)
+            await anyio.sleep(5)
+            with pytest.raises(StoreError, match="Put it back"):
+                await seen.refresh()
+            found.append((seen.version, seen.tools(DESK.id)))
+            shelf.is_broken = False
+            await anyio.sleep(1.1)
+            found.append(seen.version)
+            group.cancel_scope.cancel()
+        return found
+
+    with caplog.at_level(logging.WARNING):
+        assert run_virtual(main) == [7, 8, (8, (OWN,)), 9]
+    assert len(caplog.messages) == 1 and "Put it back" in caplog.messages[0]
