@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -26,6 +26,8 @@ from patter.voice.base import Message, ToolCall, ToolSpec
 __all__ = ["CallTools"]
 
 _LAST = 1_000_000
+_ENDING = '{"error": "invalid_arguments", "details": ["the call is ending"]}'
+_NOT_RUN = '{"error": "shutdown", "details": ["not carried out: the other side has begun to speak"]}'
 _END_CALL = {
     "type": "object",
     "properties": {"reason": {"type": "string", "enum": REASONS, "description": "Why the call ends."}},
@@ -131,26 +133,45 @@ class CallTools:
             return call
         return replace(call, id=f"{call.id}-{self._admitted}")
 
-    async def run(self, calls: Sequence[ToolCall], *, say: Callable[[str], object] | None = None) -> list[Message]:
+    async def run(
+        self,
+        calls: Sequence[ToolCall],
+        *,
+        say: Callable[[str], object] | None = None,
+        before: Callable[[Sequence[ToolCall]], Awaitable[None]] | None = None,
+    ) -> list[Message]:
         """Run them, group after group; their results in the order of the calls.
+
+        If this is cancelled, what has not begun does not run; the history has no call of which nothing has begun.
 
         Args:
             say: takes what a tool says of its progress.
+            before: waited for before each group.
         """
         assert self._tasks is not None
         self._look_at_shelf()
-        self._transcript.tools(calls)
         planned = [(call, self._runner.tool(call.name)) for call in calls]
         running = {call.id: _Running(call, tool) for call, tool in planned}
         for call in refused(planned):
-            running[call.id].settle('{"error": "invalid_arguments", "details": ["the call is ending"]}')
-            self._transcript.tool_output(call.id, running[call.id].output)
+            running[call.id].output = _ENDING
+        groups = plan(planned)
         self._say = say
-        for group in plan(planned):
-            for call in group:
-                self._tasks.start_soon(self._run_one, running[call.id])
-            for call in group:
-                await running[call.id].over.wait()
+        try:
+            for group in groups:
+                if before is not None:
+                    await before(group)
+                if group is groups[0]:
+                    self._transcript.tools(calls)
+                for call in group:
+                    running[call.id].has_begun = True
+                    self._tasks.start_soon(self._run_one, running[call.id])
+                for call in group:
+                    await running[call.id].over.wait()
+        finally:
+            if any(one.has_begun for one in running.values()):
+                for one in running.values():
+                    if not one.has_begun:
+                        self._transcript.tool_output(one.call.id, one.output or _NOT_RUN)
         return [Message("tool", running[call.id].output, tool_call_id=call.id) for call in calls]
 
     def filler(self, calls: Sequence[ToolCall]) -> tuple[str, float] | None:
@@ -161,6 +182,13 @@ class CallTools:
             return None
         first = min(speaking, key=lambda policy: policy.delay_ms)
         return first.filler or FILLER, first.delay_ms / 1000
+
+    def preface(self, calls: Sequence[ToolCall]) -> tuple[str | None, bool]:
+        """What has to be said before these run, if nothing was; and whether all that is said must be played."""
+        policies = [tool.speech for call in calls if (tool := self._runner.tool(call.name)) is not None]
+        required = [policy.filler for policy in policies if policy.require_before]
+        words = next(filter(None, required), FILLER) if required else None
+        return words, any(policy.wait_before for policy in policies)
 
     def want_answer(self, calls: Sequence[ToolCall]) -> bool:
         """True if the mind shall go on when the results of these calls are there."""
@@ -260,6 +288,7 @@ class _Running:
         self.call = call
         self.tool = tool
         self.output = ""
+        self.has_begun = False
         self.is_stopped = False
         self.over = anyio.Event()
 

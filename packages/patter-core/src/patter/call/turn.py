@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import anyio
 
 from patter.call.clauses import Clauses
+from patter.call.delivery import Delivery
 from patter.call.meter import Meter, TurnClock
 from patter.call.mouth import Mouth
 from patter.call.prompt import FILLER
@@ -35,12 +36,22 @@ class Toolbox(Protocol):
     def admit(self, call: ToolCall) -> ToolCall:
         """The call under an id that no other call of this conversation has."""
 
-    async def run(self, calls: Sequence[ToolCall], *, say: Callable[[str], object]) -> list[Message]:
-        """Run them all and return their results. Cancelling the wait does not cancel the tools.
+    async def run(
+        self,
+        calls: Sequence[ToolCall],
+        *,
+        say: Callable[[str], object],
+        before: Callable[[Sequence[ToolCall]], Awaitable[None]],
+    ) -> list[Message]:
+        """Run them all and return their results. Cancelling the wait does not cancel the tools that have begun.
 
         Args:
             say: takes what a tool tells of its progress.
+            before: waited for before each group of calls that run side by side.
         """
+
+    def preface(self, calls: Sequence[ToolCall]) -> tuple[str | None, bool]:
+        """What has to be said before these run, if nothing was; and whether all that is said must be played."""
 
     def filler(self, calls: Sequence[ToolCall]) -> tuple[str, float] | None:
         """What to say while these run, and after how many seconds; None if nothing is said."""
@@ -174,6 +185,7 @@ class Reply(Turn):
     """True once the mind has said something of its own."""
     patience: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     """What ends when the mind has said all."""
+    delivery: Delivery = field(default_factory=Delivery)
 
     def confirm(self) -> None:
         """Let it be heard, and tell what was written in the meantime."""
@@ -182,18 +194,21 @@ class Reply(Turn):
         self.confirmed.set()
 
     async def _speak(self, voice: Voice, mouth: Mouth) -> None:
-        async with voice.utter() as utterance, anyio.create_task_group() as tasks:
-            tasks.start_soon(self._think, utterance)
-            tasks.start_soon(self._bridge, utterance)
+        async def play(utterance: Utterance) -> None:
             speech = _Begun(utterance)
             await speech.begin()
-            if self.clock is not None and speech.has_begun:
+            if self.clock is not None and self.clock.first_speech is None and speech.has_begun:
                 self.clock.first_speech = anyio.current_time()
             await self.confirmed.wait()
             await mouth.speak(speech)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._think)
+            tasks.start_soon(self._bridge)
+            await self.delivery.run(voice, play)
             tasks.cancel_scope.cancel()
 
-    async def _bridge(self, utterance: Utterance) -> None:
+    async def _bridge(self) -> None:
         """Ask for patience if the mind takes long to answer the callee."""
         if self.clock is None:
             return
@@ -202,47 +217,67 @@ class Reply(Turn):
             with anyio.move_on_after(self.timing.mind_filler_s):
                 await self.written.wait()
                 return
-            await self._say(FILLER, utterance)
+            await self._say(FILLER)
 
-    async def _think(self, utterance: Utterance) -> None:
+    async def _think(self) -> None:
         messages = list(self.history)
         for tool_round in range(self.timing.tool_rounds + 1):
             offered = self.tools.specs() if tool_round < self.timing.tool_rounds else []
-            text, calls = await self._ask(messages, offered, utterance)
+            said = len(self.said)
+            text, calls = await self._ask(messages, offered)
             if not calls:
                 break
             await self.confirmed.wait()
-            results = await self._run_tools(calls, utterance, is_quiet=not text.strip())
+            results = await self._run_tools(calls, said=said)
             if words := self.tools.words():
                 self.has_spoken = True
-                await self._say(words, utterance)
+                await self._say(words)
             if (self.tools.leaving and self.has_spoken) or not self.tools.want_answer(calls):
                 break  # the goodbye stands before the call of end_call
             messages.append(Message("assistant", text, tool_calls=tuple(calls)))
             messages += results
         self.patience.cancel()
-        await utterance.finish()
+        await self.delivery.finish()
 
-    async def _run_tools(self, calls: list[ToolCall], utterance: Utterance, *, is_quiet: bool) -> list[Message]:
-        """Run the tools; meanwhile say what they tell, or a filler if the mind itself has said nothing."""
+    async def _run_tools(self, calls: list[ToolCall], *, said: int) -> list[Message]:
+        """Run the tools; meanwhile say what they tell, or a filler if nothing was said since the mind was asked.
+
+        Args:
+            said: how many clauses had been said then.
+        """
+        quiet = anyio.CancelScope()
         async with anyio.create_task_group() as tasks:
-            if is_quiet:
-                tasks.start_soon(self._fill, calls, utterance)
-            results = await self.tools.run(calls, say=lambda text: tasks.start_soon(self._say, text, utterance))
-            tasks.cancel_scope.cancel()
+            has_begun = False
+
+            async def before(group: Sequence[ToolCall]) -> None:
+                nonlocal has_begun
+                await self._preface(group)
+                if not has_begun:
+                    tasks.start_soon(self._fill, calls, said, quiet)
+                has_begun = True
+
+            results = await self.tools.run(calls, say=lambda text: tasks.start_soon(self._say, text), before=before)
+            quiet.cancel()  # what was begun is said: it stands in the transcript
         return results
 
-    async def _fill(self, calls: list[ToolCall], utterance: Utterance) -> None:
+    async def _preface(self, calls: Sequence[ToolCall]) -> None:
+        """Say, and play, what these tools want to be heard before they run."""
+        words, must_be_played = self.tools.preface(calls)
+        if words is not None and not self.said:
+            await self._say(words)
+        if must_be_played:
+            await self.delivery.played()
+
+    async def _fill(self, calls: list[ToolCall], said: int, quiet: anyio.CancelScope) -> None:
         if (filler := self.tools.filler(calls)) is None:
             return
         text, delay_s = filler
-        await anyio.sleep(delay_s)
-        with anyio.CancelScope(shield=True):  # what was begun is said: it stands in the transcript
-            await self._say(text, utterance)
+        with quiet:
+            await anyio.sleep(delay_s)
+        if not quiet.cancelled_caught and len(self.said) == said:
+            await self._say(text)
 
-    async def _ask(
-        self, messages: list[Message], tools: Sequence[ToolSpec], utterance: Utterance
-    ) -> tuple[str, list[ToolCall]]:
+    async def _ask(self, messages: list[Message], tools: Sequence[ToolSpec]) -> tuple[str, list[ToolCall]]:
         """One request to the mind; its clauses go to the voice as they are written."""
         clauses = Clauses(first_chars=self.timing.first_clause_chars)
         text: list[str] = []
@@ -267,7 +302,7 @@ class Reply(Turn):
                             text.append(delta)
                             for clause in clauses.feed(delta):
                                 self.has_spoken = True
-                                await self._say(clause, utterance)
+                                await self._say(clause)
                         limit.deadline = anyio.current_time() + limit_s
             if limit.cancelled_caught:
                 problem = f"{self.mind.model} wrote nothing for {limit_s:g} s"
@@ -280,14 +315,14 @@ class Reply(Turn):
                     self.meter.used(usage)
         for clause in clauses.flush():
             self.has_spoken = True
-            await self._say(clause, utterance)
+            await self._say(clause)
         return "".join(text), calls
 
     def _note_token(self) -> None:
         if self.clock is not None and self.clock.first_token is None:
             self.clock.first_token = anyio.current_time()
 
-    async def _say(self, clause: str, utterance: Utterance) -> None:
+    async def _say(self, clause: str) -> None:
         if self.clock is not None and self.clock.first_clause is None:
             self.clock.first_clause = anyio.current_time()
         self.said.append(clause)
@@ -295,7 +330,7 @@ class Reply(Turn):
         self.meter.synthesised(clause)
         if self.confirmed.is_set():
             self.on_clause(clause)
-        await utterance.say(clause)
+        await self.delivery.say(clause)
 
 
 class _Begun:

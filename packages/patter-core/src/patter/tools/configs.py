@@ -121,8 +121,10 @@ class SpeechPolicy(_Strict):
         after: the mind is asked for an answer when the result is there; else the result only joins the history.
         filler: what to say; None is the default of the language.
         delay_ms: the filler begins if there is no result after this time.
-        wait_before: what is being said is said to its end before the tool runs.
-        require_before: the tool runs only after the agent has said something in the same turn.
+        wait_before: what is being said is played to its end before the tool runs; if the other side takes the floor
+            meanwhile, it does not run.
+        require_before: the tool runs only after the agent has said something in the same turn; if the mind has
+            written nothing, that is the filler, said at once.
     """
 
     during: StrictBool = True
