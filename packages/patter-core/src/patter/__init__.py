@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from patter.settings import Timing as Timing
     from patter.signals import hang_up_on_signals as hang_up_on_signals
     from patter.tool import PatterTool as PatterTool
+    from patter.tools.clients import ClientToolManager as ClientToolManager
     from patter.tools.model import Tool as Tool
     from patter.tools.model import ToolContext as ToolContext
+    from patter.tools.remote.client import RemoteToolClient as RemoteToolClient
     from patter.tools.signing import verify_webhook as verify_webhook
     from patter.voice.anthropic import AnthropicLLM as AnthropicLLM
     from patter.voice.deepgram.stt import DeepgramSTT as DeepgramSTT
@@ -50,6 +52,7 @@ _WHERE = {
     "AnthropicLLM": "patter.voice.anthropic",
     "CallResult": "patter.envelope",
     "CarrierError": "patter.errors",
+    "ClientToolManager": "patter.tools.clients",
     "ConfigError": "patter.errors",
     "DeepgramSTT": "patter.voice.deepgram.stt",
     "ElevenLabsTTS": "patter.voice.elevenlabs.tts",
@@ -66,6 +69,7 @@ _WHERE = {
     "PhoneStopped": "patter.errors",
     "PortInUse": "patter.errors",
     "ProviderError": "patter.errors",
+    "RemoteToolClient": "patter.tools.remote.client",
     "Timing": "patter.settings",
     "Tool": "patter.tools.model",
     "ToolContext": "patter.tools.model",

@@ -83,7 +83,7 @@ class ClientToolManager:
         assert self._tasks is not None
         tasks, self._tasks = self._tasks, None
         tasks.cancel_scope.cancel()
-        await tasks.__aexit__(kind, error, trace)
+        await tasks.__aexit__(None, None, None)  # what was raised in the context is raised as it is
 
     @property
     def generation(self) -> int:
