@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -84,10 +84,14 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(*steps: str | MindStep, tools: Any = (), **options: Any) -> AsyncIterator[Desk]:
+async def desk(
+    *steps: str | MindStep, tools: Any = (), agent: Mapping[str, Any] | None = None, **options: Any
+) -> AsyncIterator[Desk]:
+    """Serve the agent; ``steps`` are what its mind writes, ``options`` are the phone's."""
     mind = ScriptedMind(steps)
     phone = Patter.local(voice="tones", llm=mind, timings=Timings.quick(), api_keys=KEYS, **options)
-    agent = phone.agent(name="desk", first_message="Hello.", system_prompt="Be brief.", tools=tools, timing=TIMING)
+    parts = {"name": "desk", "first_message": "Hello.", "system_prompt": "Be brief.", "timing": TIMING}
+    served = phone.agent(**{**parts, "tools": tools, **(agent or {})})
     ready = anyio.Event()
     found: list[Desk] = []
 
@@ -104,7 +108,7 @@ async def desk(*steps: str | MindStep, tools: Any = (), **options: Any) -> Async
         found[0].ended.set()
 
     async def serve() -> None:
-        await phone.serve(agent, on_event=on_event, on_result=on_result)
+        await phone.serve(served, on_event=on_event, on_result=on_result)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(serve)

@@ -177,15 +177,18 @@ class Patter:
         """The agent of a call that brings none: only the local network has one."""
         return None if self.network is None else self.network.agent
 
-    async def start(self) -> None:
+    async def start(self, agent: Agent | None = None) -> None:
         """Listen for the carrier. Calling it again does nothing.
+
+        Args:
+            agent: is known to the API from now on; others are with their first call.
 
         Raises:
             PortInUse: another program listens on the port.
             ConfigError: something the carrier needs is missing.
         """
         self._service.was_stopped = False
-        await self.engine.run(lambda _: self._service.start(self.engine))
+        await self.engine.run(lambda _: self._service.start(self.engine, agent))
 
     async def stop(self) -> None:
         """End the live calls, each with its envelope, and then the server."""

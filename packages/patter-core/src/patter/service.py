@@ -95,8 +95,11 @@ class PhoneService:
         self.was_stopped = False
         self._pid = os.getpid()
 
-    async def start(self, engine: Engine) -> Switchboard:
+    async def start(self, engine: Engine, agent: Agent | None = None) -> Switchboard:
         """Start if it does not run yet; the switchboard.
+
+        Args:
+            agent: is known to the API from now on.
 
         Raises:
             PhoneStopped: it was stopped on purpose.
@@ -113,6 +116,8 @@ class PhoneService:
                 await engine.tasks.start(self._serve)
             board = self.board
             assert board is not None
+            if agent is not None:
+                board.introduce(agent)
             return board
 
     async def answer_calls(

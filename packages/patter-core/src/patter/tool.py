@@ -139,7 +139,7 @@ class PatterTool:
 
     async def start(self) -> None:
         """Start the phone. Calling it again does nothing; `execute` does it when needed."""
-        await self.phone.start()
+        await self.phone.start(self.agent)
         await self.phone.engine.run(lambda _: self.agent.start())
         self._is_stopped = False
 

@@ -150,8 +150,12 @@ class Switchboard:
     def serve(self, service: Service) -> None:
         """From now on the service answers incoming calls."""
         self.service = service
+        self.introduce(service.agent)
+
+    def introduce(self, agent: Agent) -> None:
+        """Let people and programs outside find an agent by its name."""
         if self._workspace is not None:
-            self._workspace.introduce(service.agent)
+            self._workspace.introduce(agent)
 
     def answer(self, incoming: IncomingCall) -> str:
         """Let the service take an incoming call; what the carrier is told. A repeated webhook is the same call."""
@@ -236,10 +240,8 @@ class Switchboard:
 
     def _dressed(self, agent: Agent) -> Agent:
         """The agent with what others have said of it."""
-        if self._workspace is None:
-            return agent
-        self._workspace.introduce(agent)
-        return self._workspace.dressed(agent)
+        self.introduce(agent)
+        return agent if self._workspace is None else self._workspace.dressed(agent)
 
     def _call(self, request: CallRequest, on_event: EventSink | None, tap: Tap | None) -> Call:
         if self._workspace is not None:
