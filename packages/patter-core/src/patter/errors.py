@@ -22,6 +22,7 @@ envelope (`patter.envelope.CallResult`), and errors of the lower three kinds bec
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 __all__ = [
@@ -67,7 +68,16 @@ class NotAllowed(InvalidArguments):
 
 
 class ConfigError(PatterError, ValueError):
-    """A key, an address or an agent is missing or contradictory. The message names the remedy."""
+    """A key, an address or an agent is missing or contradictory. The message names the remedy.
+
+    Args:
+        message: names what is wrong by its path.
+        problems: of an object with several fields, each that is wrong with its path and what is wrong with it.
+    """
+
+    def __init__(self, message: str = "", *, problems: Iterable[tuple[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
 class PortInUse(ConfigError):

@@ -11,10 +11,8 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 from urllib.parse import quote
 
-import anyio
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -22,6 +20,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from patter.carriers.addresses import websocket_url
 from patter.carriers.base import CallUpdate, Carrier, IncomingCall, Line, LineStart
 from patter.errors import LineError, SignatureError
+from patter.server.reading import read_body
 
 __all__ = ["MAX_BODY_BYTES", "MAX_UNSTARTED", "PhoneDoor", "build_app"]
 
@@ -98,7 +97,7 @@ async def _health(request: Request) -> Response:
 
 def _webhook(phone: PhoneDoor, carrier: Carrier) -> Callable[[Request], Awaitable[Response]]:
     async def webhook(request: Request) -> Response:
-        body = await _read_body(request)
+        body = await read_body(request, most_bytes=MAX_BODY_BYTES, within_s=BODY_S)
         try:
             update = carrier.read_webhook(_signed_url(phone.public_url, request), request.headers, body)
         except SignatureError:
@@ -111,7 +110,7 @@ def _webhook(phone: PhoneDoor, carrier: Carrier) -> Callable[[Request], Awaitabl
 
 def _voice(phone: PhoneDoor, carrier: Carrier) -> Callable[[Request], Awaitable[Response]]:
     async def voice(request: Request) -> Response:
-        body = await _read_body(request)
+        body = await read_body(request, most_bytes=MAX_BODY_BYTES, within_s=BODY_S)
         try:
             call = carrier.read_call(_signed_url(phone.public_url, request), request.headers, body)
         except SignatureError:
@@ -121,24 +120,6 @@ def _voice(phone: PhoneDoor, carrier: Carrier) -> Callable[[Request], Awaitable[
         return Response(phone.answer(call), media_type="text/xml")
 
     return voice
-
-
-async def _read_body(request: Request) -> bytes:
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > MAX_BODY_BYTES:
-        raise HTTPException(413)
-    body = bytearray()
-    try:
-        with anyio.fail_after(BODY_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise HTTPException(413)
-    except TimeoutError:
-        raise HTTPException(408) from None
-    except ClientDisconnect:
-        raise HTTPException(400) from None
-    return bytes(body)
 
 
 def _media(phone: PhoneDoor, carrier: Carrier) -> Callable[[WebSocket], Awaitable[None]]:

@@ -34,6 +34,7 @@ from sqlalchemy.exc import IntegrityError
 from patter.errors import ConfigError, NameTaken
 from patter.store.base import AgentRecord, Holdings
 from patter.tools.model import Tool
+from patter.tools.shapes import settings_of
 
 __all__ = ["METADATA", "SCHEMA", "Shelf", "state"]
 
@@ -42,8 +43,6 @@ SCHEMA = 1
 
 _WORKSPACE = ""
 """The agent of the workspace's own tools: of two empty ones, SQL would not say that they are the same."""
-
-_OF_THE_STORE = {"id", "agent_id", "created_at", "updated_at", "handler"}
 
 _log = logging.getLogger("patter")
 
@@ -223,13 +222,11 @@ def _tool_of(row: Row[Any]) -> Tool:
 
 
 def _values(tool: Tool) -> dict[str, Any]:
-    """What is set on a tool, so that what is not follows the defaults of a later version."""
     if tool.tool_type == "handler":
         raise ConfigError(f"Tool {tool.name}: a handler lives in this process and cannot be stored.")
-    body = tool.model_dump(mode="json", exclude_unset=True, exclude=_OF_THE_STORE)
     return {
         "name": tool.name,
-        "body": json.dumps(body, allow_nan=False),
+        "body": json.dumps(settings_of(tool), allow_nan=False),
         "created_at": tool.created_at,
         "updated_at": tool.updated_at,
     }

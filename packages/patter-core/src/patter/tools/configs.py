@@ -106,8 +106,17 @@ def _argv(value: Any) -> Any:
 
 
 Number = StrictInt | StrictFloat
-PhoneNumber = Annotated[str, AfterValidator(_number)]
-Address = Annotated[str, StringConstraints(min_length=1, max_length=2048), AfterValidator(_address)]
+PhoneNumber = Annotated[
+    str,
+    AfterValidator(_number),
+    Field(json_schema_extra={"pattern": r"^\+[1-9][0-9]{6,14}$", "examples": ["+4930999888"]}),
+]
+Address = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=2048),
+    AfterValidator(_address),
+    Field(json_schema_extra={"format": "uri", "pattern": "^https?://"}),
+]
 Headers = Annotated[dict[str, str], AfterValidator(_headers)]
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Digits = Annotated[str, StringConstraints(pattern=r"^[0-9*#A-Dw]{1,32}$")]

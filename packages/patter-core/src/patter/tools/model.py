@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -120,7 +121,7 @@ class Tool(BaseModel):
 
     id: UUID | None = None
     agent_id: str | None = None
-    name: Annotated[str, AfterValidator(_name)]
+    name: Annotated[str, AfterValidator(_name), Field(json_schema_extra={"pattern": "^[A-Za-z0-9_-]{1,100}$"})]
     display_name: Annotated[str, StringConstraints(max_length=255)] | None = None
     description: Annotated[str, StringConstraints(max_length=2000), AfterValidator(_description)]
     tool_type: ToolType
@@ -145,9 +146,11 @@ class Tool(BaseModel):
         try:
             super().__init__(**canonical(fields))
         except ValidationError as error:
-            raise ConfigError(_explain(fields, error)) from None
+            problems = _problems(error)
+            told = " ".join(f"{path}: {problem}." if path else f"{problem}." for path, problem in problems)
+            raise ConfigError(f"{_who(fields)}: {told}", problems=problems) from None
         except ConfigError as error:
-            raise ConfigError(f"{_who(fields)}: {error}") from None
+            raise ConfigError(f"{_who(fields)}: {error}", problems=[_problem(str(error))]) from None
         if self.tool_type in _TAKES_PARAMETERS and len(self.description.split()) < 4:
             _warn_of_terse(self.name)
 
@@ -304,19 +307,26 @@ def _who(fields: Mapping[str, Any]) -> str:
     return f"Tool {name:.100}" if isinstance(name, str) and name else "Tool"
 
 
-def _explain(fields: Mapping[str, Any], error: ValidationError) -> str:
-    """Every field that is wrong, by its path; no values."""
-    said: dict[str, None] = {}
+def _problems(error: ValidationError) -> list[tuple[str, str]]:
+    """Every field that is wrong, by its path, with what is wrong with it; no values."""
+    found: dict[tuple[str, str], None] = {}
     for one in error.errors(include_url=False, include_context=False, include_input=False):
         path = list(one["loc"])
         if path[:1] == ["config"]:
             del path[1:2]  # pydantic's name of the union's member
         problem = _PROBLEMS.get(one["type"]) or one["msg"].removeprefix("Value error, ").rstrip(".")
         where = ".".join(f"{part!s:.60}" for part in path)
-        said[f"{where}: {problem}." if where else f"{problem}."] = None
-    return f"{_who(fields)}: {' '.join(said)}"
+        found[_problem(problem) if not where else (where, problem)] = None
+    return list(found)
 
 
+def _problem(text: str) -> tuple[str, str]:
+    """The path before a colon, and the rest."""
+    path, colon, problem = text.partition(": ")
+    return (path, problem.rstrip(".")) if colon and _PATH.fullmatch(path) else ("", text.rstrip("."))
+
+
+_PATH = re.compile(r"[a-z_][A-Za-z0-9_.]*(, [a-z_.]+)*")
 _PROBLEMS = {"extra_forbidden": "there is no such field", "missing": "it is missing"}
 
 

@@ -19,7 +19,7 @@ from patter.tools.parameter_list import schema_from_list, schema_to_list
 if TYPE_CHECKING:
     from patter.tools.model import Tool
 
-__all__ = ["Wire", "canonical", "to_wire"]
+__all__ = ["Wire", "canonical", "settings_of", "to_wire"]
 
 Wire = Literal["talkpilot", "phonic", "phonic-inline"]
 
@@ -71,6 +71,11 @@ def to_wire(tool: Tool, wire: Wire) -> dict[str, Any]:
     if tool.tool_type != "custom_websocket":
         raise ConfigError(f"Tool {tool.name}: Phonic's shape is for custom_websocket, not for {tool.tool_type}.")
     return _to_phonic(tool) if wire == "phonic" else _to_inline(tool)
+
+
+def settings_of(tool: Tool) -> dict[str, Any]:
+    """What is set on a tool, as JSON that makes it again; what is not set follows the defaults. No ids, no times."""
+    return tool.model_dump(mode="json", exclude_unset=True, exclude={"id", "agent_id", "created_at", "updated_at"})
 
 
 def _from_inline(given: Mapping[str, Any]) -> dict[str, Any]:

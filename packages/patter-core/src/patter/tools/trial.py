@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from patter.errors import ConfigError
+from patter.settings import Timing
 from patter.tools.runner import Hooks, ToolOutcome, ToolRunner
 from patter.tools.services import CallServices
 from patter.tools.variables import Variables
@@ -40,7 +41,7 @@ class Trial:
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     webhook_secret: str | None = field(default=None, repr=False)
     knowledge: Retriever | None = None
-    timeout_s: float = 10.0
+    timeout_s: float = Timing().tool_timeout_s
     call_id: str = "none"
     caller: str = _CALLER
     callee: str = _CALLEE

@@ -1,0 +1,216 @@
+"""The description of the API, OpenAPI 3.1, made from the endpoints and from what checks their bodies."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import version
+from typing import Any, get_args
+
+from pydantic import BaseModel, create_model
+
+from patter.server.rest import bodies
+from patter.server.rest.endpoint import Endpoint
+from patter.server.rest.errors import CODES
+from patter.server.rest.tool_bodies import NAMED, REQUIRED, SETTINGS, SHOWN, TOOL_TYPES
+from patter.tools import configs
+from patter.tools.model import Tool
+
+__all__ = ["describe"]
+
+_MODELS: Mapping[str, type[BaseModel]] = {
+    "Agent": bodies.AgentAnswer,
+    "AgentChange": bodies.AgentChange,
+    "AgentCreate": bodies.AgentCreate,
+    "Created": bodies.Created,
+    "Document": bodies.DocumentAnswer,
+    "DocumentCreate": bodies.DocumentCreate,
+    "Health": bodies.Health,
+    "Trial": bodies.TrialAnswer,
+    "TrialCreate": bodies.TrialCreate,
+    "WebsocketTool": bodies.WorkspaceToolAnswer,
+    "WorkspaceToolChange": bodies.WorkspaceToolChange,
+    "WorkspaceToolCreate": bodies.WorkspaceToolCreate,
+}
+_REF = "#/components/schemas/"
+_OWN = {
+    "id": {"type": "string", "format": "uuid"},
+    "agent_id": {"type": ["string", "null"]},
+    "created_at": {"type": "string", "format": "date-time"},
+    "updated_at": {"type": "string", "format": "date-time"},
+}
+
+Schema = dict[str, Any]
+
+
+def describe(endpoints: Iterable[Endpoint], root: str) -> Schema:
+    """The description of these endpoints, which are mounted there."""
+    paths: Schema = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Patter", "version": version("patter-core"), "description": _ABOUT},
+        "servers": [{"url": root or "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": _schemas(),
+            "securitySchemes": {
+                "ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                "Bearer": {"type": "http", "scheme": "bearer"},
+            },
+        },
+    }
+
+
+_ABOUT = "The agents of a phone, their tools, and the documents that they look things up in."
+
+
+def _operation(endpoint: Endpoint) -> Schema:
+    success: Schema = {"description": "Done"}
+    if endpoint.gives is not None:
+        success["content"] = _json(endpoint.gives)
+    operation: Schema = {
+        "operationId": endpoint.act.__name__,
+        "summary": endpoint.summary,
+        "responses": {str(endpoint.status): success} | _refusals(endpoint),
+        "security": [],
+    }
+    if endpoint.permission is not None:
+        operation["description"] = f"Needs the permission {endpoint.permission}."
+        operation["security"] = [{"ApiKey": []}, {"Bearer": []}]
+    if names := re.findall(r"{(\w+)}", endpoint.path):
+        operation["parameters"] = [
+            {"name": name, "in": "path", "required": True, "description": _PARAMETERS[name], "schema": _NAME}
+            for name in names
+        ]
+    if endpoint.takes is not None:
+        operation["requestBody"] = {"required": True, "content": _json(endpoint.takes)}
+    return operation
+
+
+_NAME: Schema = {"type": "string", "minLength": 1}
+_PARAMETERS = {
+    "agent": "The agent's id or name.",
+    "tool": "The tool's id or name.",
+    "document": "The document's id.",
+}
+
+
+def _refusals(endpoint: Endpoint) -> Schema:
+    codes = ["INTERNAL", *endpoint.refusals]
+    if endpoint.permission is not None:
+        codes += ["UNAUTHORIZED", "FORBIDDEN", "RATE_LIMITED", "UNAVAILABLE"]
+    if "{" in endpoint.path:
+        codes.append("NOT_FOUND")
+    if endpoint.takes is not None:
+        codes += ["BAD_REQUEST", "VALIDATION_ERROR", "REQUEST_TIMEOUT", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE"]
+    by_status: dict[int, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(CODES[code], []).append(code)
+    return {
+        str(status): {"description": " or ".join(found), "content": _json("Error")}
+        for status, found in sorted(by_status.items())
+    }
+
+
+def _json(name: str) -> Schema:
+    schema: Schema = {"$ref": _REF + name.strip("[]")}
+    if name.startswith("["):
+        schema = {"type": "array", "items": schema}
+    return {"application/json": {"schema": schema}}
+
+
+@cache
+def _schemas() -> Schema:
+    found: Schema = {}
+    for name, model in _MODELS.items():
+        found |= _of_model(name, model)
+    for kind, model in _configs().items():
+        found |= _of_model(_config_name(kind), model)
+        del found[_config_name(kind)]["properties"]["tool_type"]  # it stands beside the config
+    fields: dict[str, Any] = {
+        name: (Tool.model_fields[name].annotation, Tool.model_fields[name]) for name in (*NAMED, *SETTINGS)
+    }
+    common = _of_model("ToolFields", create_model("ToolFields", __base__=bodies.Body, **fields))
+    given: Schema = common.pop("ToolFields")["properties"]
+    found |= common
+    for name in ("AgentChange", "WorkspaceToolChange"):
+        for one in found[name]["properties"].values():
+            one.pop("default", None)
+    found["Error"] = _ERROR
+    found["Description"] = {"type": "object", "description": "This description."}
+    found["ToolChange"] = _change(given)
+    found["ToolCreate"] = _by_type(given, REQUIRED)
+    found["Tool"] = _by_type(_OWN | given, SHOWN)
+    found["WorkspaceTool"] = {"anyOf": [{"$ref": f"{_REF}WebsocketTool"}, {"$ref": f"{_REF}Tool"}]}
+    return found
+
+
+def _of_model(name: str, model: type[BaseModel]) -> Schema:
+    schema = model.model_json_schema(ref_template=_REF + "{model}")
+    inner: Schema = schema.pop("$defs", {})
+    return inner | {name: schema}
+
+
+def _configs() -> dict[str, type[BaseModel]]:
+    models = get_args(get_args(configs.ToolConfig)[0])
+    by_type = {model.model_fields["tool_type"].default: model for model in models}
+    return {kind: by_type[kind] for kind in TOOL_TYPES}
+
+
+def _config_name(kind: str) -> str:
+    return f"Config_{kind}"
+
+
+def _by_type(properties: Schema, required: Iterable[str]) -> Schema:
+    variants = [
+        {
+            "type": "object",
+            "title": kind,
+            "properties": properties | {"tool_type": {"const": kind}, "config": {"$ref": _REF + _config_name(kind)}},
+            "required": list(required),
+            "additionalProperties": False,
+        }
+        for kind in TOOL_TYPES
+    ]
+    return {"oneOf": variants}
+
+
+def _change(given: Schema) -> Schema:
+    properties = copy.deepcopy(given)
+    for one in properties.values():
+        one.pop("default", None)
+    config = {"type": "object", "description": "Merged key by key; null resets a key."}
+    properties |= {"tool_type": {"enum": list(TOOL_TYPES)}, "config": config}
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+_ERROR: Schema = {
+    "type": "object",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {
+                "code": {"enum": list(CODES)},
+                "message": {"type": "string"},
+                "details": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+                        "required": ["field", "message"],
+                        "additionalProperties": False,
+                    },
+                },
+                "request_id": {"type": "string"},
+            },
+            "required": ["code", "message", "details", "request_id"],
+            "additionalProperties": False,
+        }
+    },
+    "required": ["error"],
+    "additionalProperties": False,
+}
