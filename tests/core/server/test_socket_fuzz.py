@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket
 from tests.core.server.tool_desk import inline
 
 from patter import Agent, Tool
+from patter.server.rest.gate import Gate
 from patter.server.rest.keys import Keys
 from patter.server.tool_socket import tool_socket
 from patter.store.base import ToolStore
@@ -22,6 +23,7 @@ from patter.workspace import Workspace
 
 CASES = int(os.environ.get("SOCKET_CASES", "300"))
 KEYS = Keys({"k" * 16: {"permissions": ["tools:serve"]}, "r" * 16: {"permissions": ["tools:read"]}})
+GATE = Gate(KEYS, None)
 KNOWN = Tool(name="known", description="Asks a program elsewhere.", tool_type="custom_websocket")
 
 
@@ -88,7 +90,7 @@ class Peer:
 async def converse(frames: Sequence[str | bytes]) -> list[dict[str, Any]]:
     peer, where = Peer(frames), workspace()
     scope = {"type": "websocket", "headers": [], "path": "/v1/tools/ws", "query_string": b""}
-    await tool_socket(NoCalls(), where, KEYS)(WebSocket(scope, peer.receive, peer.send))
+    await tool_socket(NoCalls(), where, GATE)(WebSocket(scope, peer.receive, peer.send))
     assert where.hub.clients == 0
     assert len(anyio.get_running_tasks()) == 1
     return peer.sent

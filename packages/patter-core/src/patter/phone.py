@@ -49,7 +49,7 @@ class Patter:
         store: where agents and tools are kept that are made over the API: ``sqlite://`` (in memory),
             ``sqlite:///patter.db`` or ``postgresql://...``. None, without ``api_keys``, serves no API.
         api_keys: who may use the API, see `patter.server.rest.keys.Keys`; else ``PATTER_API_KEY`` may do all.
-        rate_limit: so many requests a minute are answered for one key; None answers all.
+        rate_limit: how often one key may ask the API; None does not count.
         twilio_sid, twilio_token: the account, in place of ``carrier``.
         openai_key, anthropic_key, deepgram_key, elevenlabs_key: for the agents that `agent` makes; else the
             vendors' own environment variables.
@@ -71,7 +71,7 @@ class Patter:
         allow_hosts: Collection[str] = (),
         store: str | None = None,
         api_keys: Mapping[str, Any] | None = None,
-        rate_limit: int | None = 60,
+        rate_limit: str | None = "60/minute; 1000/hour",
         twilio_sid: str | None = None,
         twilio_token: str | None = None,
         openai_key: str | None = None,
@@ -115,7 +115,7 @@ class Patter:
         allow_hosts: Collection[str] = (),
         store: str | None = None,
         api_keys: Mapping[str, Any] | None = None,
-        rate_limit: int | None = 60,
+        rate_limit: str | None = "60/minute; 1000/hour",
         **options: Any,
     ) -> Patter:
         """A phone on the local network: a whole telephone network on this machine, no keys, no cost.

@@ -42,12 +42,12 @@ class Api:
     Args:
         store: the address of the store.
         keys: who may use it, see `patter.server.rest.keys.Keys`.
-        rate_limit: requests a minute that are answered for one key; None answers all.
+        rate_limit: how often one key may ask, such as ``60/minute; 1000/hour``; None does not count.
     """
 
     store: str = field(repr=False)
     keys: Mapping[str, Any] | None = field(repr=False)
-    rate_limit: int | None
+    rate_limit: str | None
 
 
 class PhoneService:

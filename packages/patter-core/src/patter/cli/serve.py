@@ -54,7 +54,9 @@ def serve(
             envvar="PATTER_STORE",
         ),
     ] = "sqlite://",
-    rate_limit: Annotated[int, typer.Option(help="Requests a minute for one key; 0 is no limit.", min=0)] = 60,
+    rate_limit: Annotated[
+        str, typer.Option(help="How often one key may ask the API; 'none' does not count.", metavar="LIMIT")
+    ] = "60/minute; 1000/hour",
     allow_host: Annotated[
         list[str] | None,
         typer.Option(help="A host with its port that tools may ask though it is not public.", metavar="HOST:PORT"),
@@ -83,7 +85,7 @@ def serve(
             "host": host,
             "port": port,
             "store": store,
-            "rate_limit": rate_limit or None,
+            "rate_limit": None if rate_limit == "none" else rate_limit,
             "allow_hosts": allow_host or (),
         }
         found = find(app)

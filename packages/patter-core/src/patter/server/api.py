@@ -8,6 +8,7 @@ from typing import Any
 from starlette.routing import BaseRoute, Mount, WebSocketRoute
 
 from patter.server.rest.app import build_api
+from patter.server.rest.gate import Gate
 from patter.server.rest.keys import Keys
 from patter.server.tool_socket import LiveCalls, tool_socket
 from patter.workspace import Workspace
@@ -20,16 +21,16 @@ def api_routes(
     workspace: Workspace,
     *,
     keys: Mapping[str, Any] | None,
-    rate_limit: int | None,
+    rate_limit: str | None,
     allow_hosts: Collection[str],
 ) -> list[BaseRoute]:
     """``/v1``: the REST API, and ``/v1/tools/ws`` (also ``/v1/sts/ws``), where programs offer tools.
 
     Raises:
-        ConfigError: a key is malformed.
+        ConfigError: a key or the rate limit is malformed.
     """
     known = Keys(keys)
-    socket = tool_socket(calls, workspace, known)
+    socket = tool_socket(calls, workspace, Gate(known, None))
     return [
         WebSocketRoute("/v1/tools/ws", socket),
         WebSocketRoute("/v1/sts/ws", socket),

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from patter.errors import PatterError
-from patter.server.rest.keys import Key, Keys, presented
+from patter.server.rest.errors import ApiError
+from patter.server.rest.gate import Gate
+from patter.server.rest.keys import Key, Permission, presented_key
 from patter.tools.remote import wire
 from patter.tools.remote.hub import Client
 from patter.tools.remote.wire import WireError
@@ -34,7 +35,7 @@ MAX_UNCONFIGURED = 50
 _OUTBOX = 256
 """A client that has not read so many messages is too slow to be waited for."""
 _SEND_S = 10.0
-_PERMISSION = "tools:serve"
+_PERMISSION: Permission = "tools:serve"
 
 
 class LiveCall(Protocol):
@@ -61,7 +62,7 @@ class LiveCalls(Protocol):
         """The call of this id, if it goes on."""
 
 
-def tool_socket(calls: LiveCalls, workspace: Workspace, keys: Keys) -> Callable[[WebSocket], Awaitable[None]]:
+def tool_socket(calls: LiveCalls, workspace: Workspace, gate: Gate) -> Callable[[WebSocket], Awaitable[None]]:
     """The endpoint. A key comes in a header, or as ``api_key`` of the first message; it needs ``tools:serve``."""
     unconfigured = 0
 
@@ -71,7 +72,7 @@ def tool_socket(calls: LiveCalls, workspace: Workspace, keys: Keys) -> Callable[
             await websocket.close(_BUSY)
             return
         await websocket.accept()
-        session = _Session(websocket, calls, workspace, keys)
+        session = _Session(websocket, calls, workspace, gate)
         try:
             unconfigured += 1
             try:
@@ -89,11 +90,11 @@ def tool_socket(calls: LiveCalls, workspace: Workspace, keys: Keys) -> Callable[
 class _Session:
     """One client, from its first message to the end of its socket."""
 
-    def __init__(self, websocket: WebSocket, calls: LiveCalls, workspace: Workspace, keys: Keys) -> None:
+    def __init__(self, websocket: WebSocket, calls: LiveCalls, workspace: Workspace, gate: Gate) -> None:
         self._websocket = websocket
         self._calls = calls
         self._workspace = workspace
-        self._keys = keys
+        self._gate = gate
         self._outbox, self._to_send = anyio.create_memory_object_stream[dict[str, Any]](_OUTBOX)
         self._client: Client | None = None
         self._close_code = 1000
@@ -196,16 +197,17 @@ class _Session:
 
     def _key(self, config: wire.Config) -> Key:
         try:
-            key = self._keys.check(presented(self._websocket.headers) or config.api_key)
-        except PatterError as error:
-            raise WireError("unauthorized", str(error)) from None
-        if _PERMISSION not in key.permissions:
+            host = "" if self._websocket.client is None else self._websocket.client.host
+            key = self._gate.recognise(host, presented_key(self._websocket.headers) or config.api_key)
+        except ApiError as error:
+            raise WireError("unauthorized", error.message) from None
+        if not key.may(_PERMISSION):
             raise WireError("forbidden", f"The key lacks the permission {_PERMISSION}.")
         return key
 
     def _known(self, config: wire.Config, key: Key | None = None) -> KnownAgent:
         known = self._workspace.agent(config.agent)
-        if known is None or (key is not None and not key.allows(known.id)):
+        if known is None or (key is not None and not key.sees(known.id, known.name)):
             problem = {"agent": "there is no such agent"}
             raise WireError("unknown_agent", "There is no such agent.", problem)
         return known

@@ -39,7 +39,8 @@ class Gate:
         """
         if permission is None:
             return _NOBODY
-        key = self._key(request)
+        client = request.client
+        key = self.recognise("" if client is None else client.host, presented_key(request.headers))
         if self._limit is not None:
             standing = self._limit.hit(key.label)
             headers |= standing.headers
@@ -49,13 +50,21 @@ class Gate:
             raise ApiError("FORBIDDEN", f"This key has no permission {permission}.")
         return key
 
-    def _key(self, request: Request) -> Key:
-        host = network_of(request.client.host if request.client is not None else "")
+    def recognise(self, host: str, presented: str | None) -> Key:
+        """The key that somebody has sent.
+
+        Args:
+            host: the address that it came from.
+
+        Raises:
+            ApiError: it is not known, or too many came from there that were not.
+        """
+        host = network_of(host)
         # Behind a proxy or a tunnel everybody has its address; there a stranger's guesses must not lock others out.
         if is_public(host.partition("/")[0]) and (standing := self._guesses.look(host)).is_over:
             raise _too_often(standing, "This address has sent too many keys that are not known.")
         try:
-            return self._keys.check(presented_key(request.headers))
+            return self._keys.check(presented)
         except KeyRefused as refusal:
             if (standing := self._guesses.hit(host)).is_over:
                 raise _too_often(standing, "This address has sent too many keys that are not known.") from None
