@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from patter import Agent, Tool
+from patter.call.borrowed import Borrowed
 from patter.call.gear import PhoneGear, call_gear
 from patter.call.request import CallRequest
 from patter.call.toolbox import CallTools
@@ -19,6 +20,7 @@ from patter.call.transcript import Transcript
 from patter.testing import ScriptedEars, ScriptedLine, ScriptedMind, ScriptedVoice
 from patter.tools.context import ToolContext
 from patter.tools.refusals import ToolRefusal
+from patter.tools.runner import ToolRunner
 from patter.voice.base import ToolCall
 
 pytestmark = pytest.mark.anyio
@@ -138,3 +140,31 @@ async def test_a_tool_that_ends_with_the_turn_holds_nobody_when_the_callee_speak
             await anyio.sleep(1)
             assert [record.reason for record in box.records] == ["shutdown"]
             turn.cancel_scope.cancel()
+
+
+async def test_the_tools_of_an_mcp_server_come_when_it_answers_and_go_with_it(no_leaked_tasks: None) -> None:
+    shelf = Shelf()
+    server = Tool(name="crm", description="Tools of the CRM.", tool_type="mcp", config={"url": "https://a.example.com"})
+    answered = anyio.Event()
+
+    async def expand(tool: Tool) -> Sequence[Tool]:
+        await answered.wait()
+        return [remote("find"), remote("add")]
+
+    runner = ToolRunner()
+    borrowed = Borrowed(shelf, runner, own=(), expand=expand)
+    async with anyio.create_task_group() as tasks:
+        shelf.put(server, remote("weather"))
+        borrowed.update(tasks)
+        assert runner.names == ["weather"]
+        answered.set()
+        await anyio.sleep(0.1)
+        assert runner.names == ["weather", "find", "add"]
+        shelf.put(remote("traffic"))
+        borrowed.update(tasks)
+        assert runner.names == ["traffic"]
+        shelf.put(server)
+        borrowed.update(tasks)
+        shelf.put()
+        borrowed.update(tasks)  # it is gone before it has answered
+    assert runner.names == []

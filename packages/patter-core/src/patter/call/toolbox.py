@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
+from patter.call.borrowed import Borrowed
 from patter.call.gear import CallGear
 from patter.call.inbox import News
 from patter.call.intents import END_CALL, REASONS, Intents, as_meant
@@ -67,8 +68,6 @@ class CallTools:
         self._context = context
         self._servers = [tool for tool in tools if tool.tool_type == "mcp"]
         self._own = {tool.name for tool in tools}
-        self._from_shelf: dict[str, Tool] = {}
-        self._shelf_version: object = None
         self._runner = ToolRunner(
             [tool for tool in tools if tool.tool_type != "mcp"],
             timeout_s=timeout_s,
@@ -78,15 +77,17 @@ class CallTools:
             known=gear.variables.names,
             hooks=Hooks(progress=self._progress, raised=gear.on_tool_error),
         )
+        self._borrowed = None
+        if gear.shelf is not None:
+            self._borrowed = Borrowed(gear.shelf, self._runner, own=self._own, expand=self._expand)
         self._say: Callable[[str], object] | None = None
         self._tasks: TaskGroup | None = None
         self._on_news: Callable[[News], None] = lambda news: None
 
     async def start(self) -> None:
-        """Ask the MCP servers for their tools. A server that does not answer has none."""
+        """Ask the MCP servers for their tools."""
         for server in self._servers:
-            mcp = import_module("patter.tools.executors.mcp")
-            for tool in await mcp.expand(server, self._gear, taken=self._runner.names):
+            for tool in await self._expand(server):
                 self._runner.register(tool)
                 self._own.add(tool.name)
 
@@ -120,7 +121,7 @@ class CallTools:
 
     def specs(self) -> list[ToolSpec]:
         """What the mind is offered."""
-        self._look_at_shelf()
+        self._update()
         return self._runner.specs()
 
     def admit(self, call: ToolCall) -> ToolCall:
@@ -149,7 +150,7 @@ class CallTools:
             before: waited for before each group.
         """
         assert self._tasks is not None
-        self._look_at_shelf()
+        self._update()
         planned = [(call, self._runner.tool(call.name)) for call in calls]
         running = {call.id: _Running(call, tool) for call, tool in planned}
         for call in refused(planned):
@@ -203,20 +204,16 @@ class CallTools:
                 running.is_stopped = True
                 self._runner.cancel(call_id)
 
-    def _look_at_shelf(self) -> None:
-        """Take over what others have changed since: their tools come beside the agent's own, and never replace one."""
-        shelf = self._gear.shelf
-        if shelf is None or shelf.version == self._shelf_version:
-            return
-        self._shelf_version = shelf.version
-        found = {tool.exported_name: tool for tool in shelf.tools() if tool.name not in self._own}
-        for name in self._from_shelf:
-            if name not in found:
-                self._runner.unregister(name)
-        for name, tool in found.items():
-            if self._from_shelf.get(name) is not tool:
-                self._runner.register(tool)
-        self._from_shelf = found
+    def _update(self) -> None:
+        """Take over what others have changed since."""
+        if self._borrowed is not None and self._tasks is not None:
+            self._borrowed.update(self._tasks)
+
+    async def _expand(self, server: Tool) -> Sequence[Tool]:
+        """The tools of an MCP server; one that does not answer has none."""
+        mcp = import_module("patter.tools.executors.mcp")
+        tools: Sequence[Tool] = await mcp.expand(server, self._gear, taken=self._runner.names)
+        return tools
 
     def _facts(self) -> dict[str, Any]:
         """What a handler learns of the call."""

@@ -23,7 +23,9 @@ __all__ = ["Found", "Where", "find", "load"]
 Where = Annotated[
     str,
     typer.Argument(
-        help="Where the agent is: a patter.Agent, a mapping with 'tools', or a list of tools.", metavar="MODULE:NAME"
+        help="Where the agent is: a patter.Agent, a mapping with 'tools', or a list of tools; "
+        "or the address of an agent of a running phone, https://HOST/v1/agents/NAME.",
+        metavar="MODULE:NAME",
     ),
 ]
 
@@ -53,8 +55,11 @@ def load(where: str) -> Found:
         ConfigError: it has none, or is none.
     """
     from patter.agent import Agent
+    from patter.cli.elsewhere import is_address, tools_at
     from patter.tools.model import Tool
 
+    if is_address(where):
+        return Found(tools_at(where), None, {})
     found = find(where)
     if isinstance(found, Agent):
         return Found(tuple(found.tools), found, {})

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import anyio
 import typer
 
+from patter.cli.demo import VoiceName
 from patter.cli.exit_codes import INTERRUPTED, OK
 from patter.cli.loading import find
 from patter.cli.options import reporting
@@ -22,6 +23,7 @@ from patter.cli.vendors import check_variables, choose_mind
 from patter.errors import ConfigError
 from patter.policy.numbers import mask_number
 from patter.settings import MAX_CALL_S
+from patter.tasks import first_error
 
 if TYPE_CHECKING:
     from patter.agent import Agent
@@ -32,6 +34,7 @@ __all__ = ["serve"]
 
 _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _KEY = "PATTER_API_KEY"
+_IN_MEMORY = "sqlite://"
 
 
 def serve(
@@ -43,6 +46,12 @@ def serve(
         list[str] | None,
         typer.Option(help="With --local: somebody calls and says this. Repeat it for a longer call.", metavar="TEXT"),
     ] = None,
+    voice: Annotated[
+        VoiceName, typer.Option(help="With --local: speech, tones, or auto.", metavar="NAME")
+    ] = VoiceName.AUTO,
+    tunnel: Annotated[
+        bool, typer.Option("--tunnel", help="Open a cloudflared tunnel in place of PATTER_WEBHOOK_URL.")
+    ] = False,
     host: Annotated[str, typer.Option(help="Where the server listens.", metavar="HOST")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes any free one.", min=0, max=65535)] = 8000,
     store: Annotated[
@@ -53,7 +62,7 @@ def serve(
             metavar="URL",
             envvar="PATTER_STORE",
         ),
-    ] = "sqlite://",
+    ] = _IN_MEMORY,
     rate_limit: Annotated[
         str, typer.Option(help="How often one key may ask the API; 'none' does not count.", metavar="LIMIT")
     ] = "60/minute; 1000/hour",
@@ -76,11 +85,11 @@ def serve(
     """
     if say and not local:
         raise typer.BadParameter("--say is for --local, where nobody else calls.")
+    if tunnel and local:
+        raise typer.BadParameter("--tunnel is for a carrier, and --local has none.")
     with reporting():
-        key = os.environ.get(_KEY)
-        if not key:
-            key = os.environ[_KEY] = f"pk_{secrets.token_urlsafe(24)}"
-            _note(f"{_KEY} is not set; the key of this run is {key}")
+        from patter.phone import Patter
+
         settings: dict[str, Any] = {
             "host": host,
             "port": port,
@@ -89,17 +98,21 @@ def serve(
             "allow_hosts": allow_host or (),
         }
         found = find(app)
-        phone = _local(settings) if local else _real(found, settings)
+        phone = Patter.local(voice=voice.value, **settings) if local else _real(found, {**settings, "tunnel": tunnel})
         agent = _agent(phone, found, app)
+        _prepare_key()
+        if store == _IN_MEMORY:
+            _note("what the API makes is kept in memory; --store sqlite:///patter.db keeps it")
         shown = partial(_show, as_json=as_json)
         limits: dict[str, Any] = {"max_concurrent_calls": max_calls, "max_duration_s": max_duration}
         raise typer.Exit(anyio.run(_until_signal, phone, agent, limits, say or [], shown))
 
 
-def _local(settings: Mapping[str, Any]) -> Patter:
-    from patter.phone import Patter
-
-    return Patter.local(**settings)
+def _prepare_key() -> None:
+    """Without a key of the user's nobody could use the API, and everybody must not."""
+    if not os.environ.get(_KEY):
+        os.environ[_KEY] = f"pk_{secrets.token_urlsafe(24)}"
+        _note(f"{_KEY} is not set; the key of this run is {os.environ[_KEY]}")
 
 
 def _real(found: Any, settings: Mapping[str, Any]) -> Patter:
@@ -107,7 +120,8 @@ def _real(found: Any, settings: Mapping[str, Any]) -> Patter:
     from patter.phone import Patter
 
     if isinstance(found, Mapping) and not {"stt", "llm", "tts"} <= set(found):
-        check_variables(choose_mind(None), is_chosen=False)
+        without = ("PATTER_WEBHOOK_URL",) if settings["tunnel"] else ()
+        check_variables(choose_mind(None), is_chosen=False, without=without)
     return Patter(carrier=Twilio(), **settings)
 
 
@@ -144,10 +158,13 @@ async def _until_signal(phone: Patter, agent: Agent, limits: Mapping[str, Any], 
         elif event["type"] == "answered":
             _note(f"{event['call_id']} answered")
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(wait_for_signal)
-        await phone.serve(agent, on_event=on_event, on_result=shown, **limits)
-        tasks.cancel_scope.cancel()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait_for_signal)
+            await phone.serve(agent, on_event=on_event, on_result=shown, **limits)
+            tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise first_error(group) from None
     return code
 
 

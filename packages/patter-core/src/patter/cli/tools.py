@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 import typer
 
+from patter.cli.elsewhere import is_address, try_at
 from patter.cli.exit_codes import NOT_COMPLETED, OK
 from patter.cli.loading import Found, Where, load
 from patter.cli.options import reporting
@@ -75,23 +76,39 @@ def run(
 ) -> None:
     """Carry one tool out as in a call, for real: a server is asked, a handler does what it does.
 
+    With the address of an agent, the phone there does it, and needs a key with tools:write.
+
     Standard output has what the mind would be told. Standard error has 'ok' or one of the five codes, the
     milliseconds, and what a handler raised. Tools that act on a call need one.
 
     Exit codes: 0 a result, 1 one of the codes, 2 usage, 3 configuration.
     """
-    from patter.tools.trial import check_trial
-
     with reporting(), _warnings_shown():
-        found = load(where)
-        chosen = next((tool for tool in found.tools if tool.name == name), None)
-        if chosen is None:
-            raise typer.BadParameter(f"{where} has no tool {name}. It has {found.names}.")
-        check_trial(chosen)
-        outcome = anyio.run(_run, found, chosen, arguments, allow_host or ())
+        outcome = _elsewhere(where, name, arguments) if is_address(where) else _here(where, name, arguments, allow_host)
     typer.echo(outcome.output)
     typer.echo(f"{name}: {outcome.reason or 'ok'}, {outcome.duration_ms:.1f} ms", err=True)
     raise typer.Exit(NOT_COMPLETED if outcome.is_error else OK)
+
+
+def _here(where: str, name: str, arguments: str, allow_hosts: Sequence[str] | None) -> ToolOutcome:
+    from patter.tools.trial import check_trial
+
+    found = load(where)
+    chosen = next((tool for tool in found.tools if tool.name == name), None)
+    if chosen is None:
+        raise typer.BadParameter(f"{where} has no tool {name}. It has {found.names}.")
+    check_trial(chosen)
+    return anyio.run(_run, found, chosen, arguments, allow_hosts or ())
+
+
+def _elsewhere(where: str, name: str, arguments: str) -> ToolOutcome:
+    from patter.tools.runner import ToolOutcome
+
+    try:
+        answer = try_at(where, name, json.loads(arguments))
+    except json.JSONDecodeError:
+        raise typer.BadParameter("JSON is no JSON object.") from None
+    return ToolOutcome("try", name, answer["output"], answer["reason"], answer["duration_ms"])
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -29,12 +30,16 @@ def choose_mind(chosen: MindName | None) -> Mind:
     return mind_of(os.environ) if chosen is None else chosen.value
 
 
-def check_variables(mind: Mind | None, *, is_chosen: bool) -> None:
-    """Make sure that every key is there, so that all that are not are told at once."""
+def check_variables(mind: Mind | None, *, is_chosen: bool, without: Collection[str] = ()) -> None:
+    """Make sure that every key is there, so that all that are not are told at once.
+
+    Args:
+        without: variables that are not needed.
+    """
     from patter.cli.checks import missing_variables
     from patter.errors import ConfigError
 
-    missing = missing_variables(os.environ, mind)
+    missing = [name for name in missing_variables(os.environ, mind) if name not in without]
     if not missing:
         return
     names = [
