@@ -8,7 +8,7 @@ from patter.call.intake import LineFact
 from patter.call.turn import Turn
 from patter.errors import ProviderError
 
-__all__ = ["Fact", "MachineFound", "News", "TurnOver"]
+__all__ = ["Fact", "MachineFound", "News", "NotHandedOver", "TurnOver"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,4 +31,11 @@ class News:
     note: str | None = None
 
 
-Fact = LineFact | TurnOver | MachineFound | News
+@dataclass(frozen=True, slots=True)
+class NotHandedOver:
+    """A transfer has come to nothing; ``status`` says why."""
+
+    status: str
+
+
+Fact = LineFact | TurnOver | MachineFound | News | NotHandedOver

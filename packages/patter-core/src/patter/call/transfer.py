@@ -135,7 +135,6 @@ class Transfers:
         announce: str | None = None,
         language: str | None = None,
         post_dial_digits: str | None = None,
-        hold_music: bool = False,
     ) -> TransferResult:
         """Transfer the call; see `patter.carriers.base.TransferOrder` for the arguments.
 
@@ -165,7 +164,6 @@ class Transfers:
             mode=mode,
             from_number=ours,
             ring_timeout_s=min(max(round(ring_timeout_s), 5), 600),
-            hold_music=hold_music,
             announce=announce,
             language=language,
             post_dial_digits=post_dial_digits,
