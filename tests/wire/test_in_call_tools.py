@@ -16,9 +16,11 @@ import anyio
 import pytest
 
 from patter import Agent, CallResult, Patter, PatterTool
+from patter.audio.hold_music import hold_music
 from patter.local.dialogue import Dialogue, Heard, Listen, Persona, Ring, Say, Wait, scripted
 from patter.local.exchange import Timings
 from patter.settings import Timing
+from patter.testing import ScriptedMind, reply
 from patter.tools.signing import verify_webhook
 from patter.voice.base import Delta, Message, ToolCall, ToolSpec
 
@@ -296,6 +298,66 @@ async def test_a_transfer_that_fails_leaves_the_caller_with_the_agent(kind: str)
     assert (result.status, str(result.details.end_reason)) == ("completed", "agent_hangup")
     assert result.details.transfer == {"to": TARGET, "mode": kind, "status": "busy"}
     assert said(result).endswith("They are not there. Goodbye.")
+
+
+def music_heard(phone: Patter) -> tuple[float, float]:
+    """When music began at the first telephone, and for how long it was heard without a break; seconds of the stream."""
+    assert phone.network is not None
+    record = next(iter(phone.network.exchange.calls.values())).record
+    loop, played = hold_music(), bytes(record.played)
+    begin = played.index(loop[:1600])
+    size = next((at for at in range(0, len(played) - begin, 160) if played[begin + at] != loop[at % len(loop)]), -1)
+    return begin / 8000, (size if size > 0 else len(played) - begin) / 8000
+
+
+def with_music() -> dict[str, Any]:
+    tool = transfer("warm")
+    tool["config"]["play_hold_music"] = True
+    return tool
+
+
+LATE = replace(HUMAN, ring=Ring(after_s=2.5))
+
+
+async def test_a_caller_who_waits_for_a_warm_transfer_hears_music_until_the_target_is_there() -> None:
+    timings = replace(Timings.quick(), longest_ring_s=8.0)
+    phone = phone_of(Mind(("person", {}), text="Gladly."), CALLER, others={TARGET: LATE}, timings=timings)
+    result = await place(phone, [with_music()])
+    assert result.details is not None
+    assert str(result.details.end_reason) == "transferred"
+    assert said(result) == "Gladly. I will put you through."
+    began_s, lasted_s = music_heard(phone)
+    turn = result.details.turns[-1]
+    assert (turn.role, turn.text) == ("agent", "Gladly. I will put you through.")
+    assert 0 <= began_s - turn.ended_at < 0.3
+    assert lasted_s > 2.0
+    # Only words were understood at the other end: music says nothing.
+    assert heard(phone) == "Gladly. I will put you through."
+
+
+async def test_a_caller_who_speaks_ends_the_music_and_the_transfer_goes_on() -> None:
+    def impatient() -> Dialogue:
+        yield Say("A person, please.")
+        yield Wait(4.0)
+        yield Say("Are you still there?")
+        yield Wait(8.0)
+
+    timings = replace(Timings.quick(), longest_ring_s=12.0)
+    mind = ScriptedMind(
+        [
+            reply("Gladly.", ToolCall("t1", "person", "{}")),
+            reply("I am, they are being called.", expect="Are you still there?"),
+        ],
+        speculative=False,
+    )
+    caller = Persona("impatient", "Impatient", TO, impatient)
+    late = replace(HUMAN, ring=Ring(after_s=6.0))
+    result = await place(phone_of(mind, caller, others={TARGET: late}, timings=timings), [with_music()])
+    mind.assert_complete()
+    assert said(result) == "Gladly. I will put you through. I am, they are being called."
+    assert result.details is not None
+    assert str(result.details.end_reason) == "transferred"
+    assert result.details.latency.max_ms < 2000
 
 
 async def test_what_was_extracted_stands_in_the_envelope_and_in_a_request(shop: ThreadingHTTPServer) -> None:

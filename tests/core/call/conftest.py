@@ -70,7 +70,7 @@ async def talk(no_leaked_tasks):
     ):
         the_line = callee.line(**(line or {}))
         the_ears = callee.ears(the_line, **(ears or {}))
-        carrier = carrier or ScriptedCarrier().rings(0.5).answers(answer_at, the_line)
+        carrier = (carrier or ScriptedCarrier()).rings(0.5).answers(answer_at, the_line)
         call = Talk(the_line, the_ears, ScriptedMind(steps, **(mind or {})), voice or ScriptedVoice(), carrier)
         agent = Agent(
             stt=the_ears,

@@ -252,6 +252,51 @@ def test_the_rest_of_a_conversation():
     assert Script().hears(1.0, guess("bye")).floor.rest(1.1) == Commit("bye", 1.0, 1.0)
 
 
+# --- music, and a call that is handed over -------------------------------------------------------
+
+
+def playing():
+    """A script in which music has been playing since 2.0."""
+    script = talking().is_done(2.0)
+    script.floor.playing()
+    return script
+
+
+@pytest.mark.parametrize("word", ["Hello?", "Mhm"])
+def test_any_word_takes_the_floor_from_music(word):
+    assert playing().voice(3.0, True).hears(3.4, guess(word)).kinds == ["Hold", "Yield"]
+
+
+def test_noise_holds_music_and_silence_does_not_end_it():
+    script = playing().voice(3.0, True).voice(3.3, False).until(100.0)
+    assert script.seen == [(3.0, Hold()), (pytest.approx(3.0 + T.resume_after_s), Resume(None))]
+
+
+def test_while_somebody_is_awaited_silence_is_no_reason_to_speak():
+    script = talking().is_done(2.0)
+    script.floor.awaits_somebody = True
+    assert script.until(60.0).hears(60.0, final("Hello?")).until(70.0).kinds == ["Commit"]
+    script.speaks(70.0).is_done(71.0).until(100.0)
+    assert script.kinds == ["Commit"]
+    script.floor.awaits_somebody = False
+    assert script.until(100.0).kinds[:2] == ["Commit", "Nudge"]
+
+
+def test_a_floor_that_is_reopened_acts_on_what_was_said_meanwhile():
+    script = talking()
+    script.floor.closing()
+    script.hears(3.0, final("Thank you so much")).until(20.0)
+    assert script.kinds == []
+    script.floor.reopen(20.0)
+    assert script.until(20.0).kinds == ["Commit"]
+
+
+def test_reopening_a_floor_that_is_open_changes_nothing():
+    script = talking()
+    script.floor.reopen(3.0)
+    assert script.voice(4.0, True).kinds == ["Hold"]
+
+
 # --- properties ----------------------------------------------------------------------------------
 
 events = st.lists(

@@ -4,7 +4,6 @@ import anyio
 import pytest
 
 from patter.agent import Agent
-from patter.call.transfer import longest_s
 from patter.carriers.base import CallUpdate, CarrierStatus, Stopped, TransferResult
 from patter.errors import CarrierError
 from patter.settings import Timing
@@ -141,7 +140,6 @@ async def test_a_telephone_that_rings_for_ever_is_given_up():
     scene = await Scene(ScriptedCarrier().leg(0.5, "ringing"), ring_timeout_s=10).run()
     assert scene.outcome == TransferResult("no-answer")
     assert scene.took_s == pytest.approx(15.1, abs=0.1)
-    assert scene.took_s < longest_s(ring_timeout_s=10)
     assert scene.carrier.hang_ups == [LEG]
 
 

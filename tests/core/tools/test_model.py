@@ -180,7 +180,6 @@ def test_c02_c03_c11_what_a_store_knows() -> None:
 # --- time limits -----------------------------------------------------------------------------------
 
 HTTP = {"url": "https://crm.example.com/"}
-NUMBER = {"phone_number": "+4930999888"}
 
 
 @pytest.mark.parametrize(
@@ -191,10 +190,9 @@ NUMBER = {"phone_number": "+4930999888"}
         ("http_request", {**HTTP, "timeout": 2.5}, 2500),
         ("custom_websocket", {}, 5000),
         ("custom_websocket", {"tool_call_output_timeout_ms": 7000}, 7000),
-        ("transfer_call", NUMBER, 45_000),
-        ("monitored_transfer", {**NUMBER, "timeout_seconds": 60}, 75_000),
         ("play_tone", {"dtmf_digit": "1", "duration": 6000}, 11_100),
         ("play_tone", {}, 24_200),
+        ("transfer_call", {"phone_number": "+4930999888", "timeout_seconds": 60}, None),
         ("end_call", {}, None),
         ("knowledge_base", {}, None),
     ],

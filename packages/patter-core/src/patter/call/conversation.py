@@ -7,7 +7,6 @@ one after another, so the floor, the transcript and the mouth are never touched 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import anyio
@@ -15,24 +14,25 @@ import anyio
 from patter.agent import Agent
 from patter.call import floor as decisions
 from patter.call import prompt
-from patter.call.draft import Drafts
 from patter.call.floor import Floor
-from patter.call.inbox import Fact, MachineFound, News, Tidings, TurnOver
+from patter.call.inbox import Fact, MachineFound, News, NotHandedOver, Tidings, TurnOver
 from patter.call.intake import Beeped, EarsFailed, Intake, VoiceChange
 from patter.call.intents import TransferWish
 from patter.call.meter import Meter, TurnClock
-from patter.call.mouth import Mouth, Tap
+from patter.call.mouth import Tap
 from patter.call.sessions import Sessions
+from patter.call.speaker import Speaker
 from patter.call.toolbox import CallTools
 from patter.call.transcript import Line as TranscriptEntry
 from patter.call.transcript import Transcript
-from patter.call.turn import Recital, Reply, Turn
+from patter.call.turn import Recital, Reply
+from patter.call.turns import Turns
 from patter.call.voicemail import Voicemail
 from patter.carriers.base import Digits, Line, Stopped, TransferResult
 from patter.envelope import CallError, Ending, EndReason
 from patter.errors import LineError, ProviderError
 from patter.tasks import first_error
-from patter.voice.base import Hearing, Message
+from patter.voice.base import Hearing
 
 __all__ = ["Conversation"]
 
@@ -67,34 +67,39 @@ class Conversation:
         tap: Tap | None = None,
     ) -> None:
         self._agent = agent
-        self._system = system
         self._line = line
         self._sessions = sessions
         self._tools = tools
         self._transcript = transcript
-        self._meter = meter
-        self._opening = opening
         self._first_note = first_note
         self._emit = emit
         self._hand_over = hand_over
         self._tidings = Tidings(transcript)
-        self._mouth = Mouth(line, agent.timing, on_audio=self._first_audio, tap=tap)
         self._facts, self._inbox = anyio.create_memory_object_stream[Fact](4096)
+        self._floor = Floor(agent.timing, anyio.current_time())
+        self._speaker = Speaker(
+            line,
+            Turns(agent, system, sessions, tools, transcript, meter, emit=emit),
+            self._floor,
+            transcript,
+            agent.timing,
+            opening=opening,
+            starts=agent.timing.early_starts if getattr(agent.llm, "speculative", True) else 0,
+            tell=self._facts.send_nowait,
+            emit=emit,
+            tap=tap,
+        )
         self._intake = Intake(
             line,
             sessions.ears,
             hold_after_ms=agent.timing.hold_after_ms,
             meter=meter,
             tell=self._facts.send_nowait,
-            on_mark=self._mouth.ack,
+            on_mark=self._speaker.mouth.ack,
             tap=tap,
         )
-        self._turn: Turn | None = None
         self._yielding = False
-        starts = agent.timing.early_starts if getattr(agent.llm, "speculative", True) else 0
-        self._drafts = Drafts(starts=starts, begin=self._begin_draft)
         self._voicemail: Voicemail | None = None
-        self._floor = Floor(agent.timing, anyio.current_time())
 
     async def run(self) -> Ending:
         """Talk until the call ends; how it ended.
@@ -106,6 +111,7 @@ class Conversation:
         try:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
+                self._speaker.open(tasks)
                 for service in (self._line.pump, *self._intake.services):
                     tasks.start_soon(service)
                 on_machine = self.machine_answered if self._agent.voicemail_message else None
@@ -115,13 +121,15 @@ class Conversation:
         except BaseExceptionGroup as group:
             raise first_error(group) from None
         except anyio.get_cancelled_exc_class():
-            with anyio.CancelScope(shield=True):
-                await self._break_off(anyio.current_time())
+            if self._tools.intents.under_way is None:  # else the caller may be with somebody else by now
+                with anyio.CancelScope(shield=True):
+                    await self._speaker.break_off(anyio.current_time())
             raise
         finally:
-            self._silence(anyio.current_time())
-            for stream in (self._intake, self._facts, self._inbox):
-                stream.close()
+            self._speaker.silence(anyio.current_time())
+            self._intake.close()
+            self._facts.close()
+            self._inbox.close()
         return ending
 
     def machine_answered(self) -> None:
@@ -129,9 +137,9 @@ class Conversation:
         now = anyio.current_time()
         if self._voicemail is not None or self._tools.intents.closing:
             return
-        self._silence(now)
-        self._opening = None
-        self._drafts.drop()
+        self._speaker.silence(now)
+        self._speaker.opening = None
+        self._speaker.drafts.drop()
         self._floor.closing()
         self._intake.listen_for_beep()
         self._voicemail = Voicemail(self._agent.timing, now, is_speaking=self._intake.voice_is_on)
@@ -143,8 +151,7 @@ class Conversation:
 
     async def play(self, audio: bytes) -> None:
         """Play tones in the agent's turn. If the other side has taken the floor, nothing is played."""
-        if self._turn is not None:
-            await self._turn.play(audio, self._mouth)
+        await self._speaker.play(audio)
 
     async def flush(self) -> None:
         """After the end: wait for the words that the ears still owe, and enter them."""
@@ -174,8 +181,7 @@ class Conversation:
             await self._act(self._floor.due(now), now)
             if self._voicemail is not None and now >= self._voicemail.wake_at() - 1e-6:
                 self._leave_message()
-            ready = self._floor.ready if self._opening is None else None
-            self._drafts.follow(self._floor.pending, ready, self._transcript.version)
+            self._speaker.think_ahead()
 
     async def _take(self, fact: Fact, now: float) -> None:
         match fact:
@@ -194,6 +200,11 @@ class Conversation:
             case News():
                 self._tidings.take(fact)
                 self._tell_news()
+            case NotHandedOver(status):
+                self._tools.intents.under_way, self._floor.awaits_somebody = None, False
+                if not self._tools.intents.closing:
+                    self._floor.reopen(now)
+                await self._take(News(prompt.transfer_failed(status)), now)
             case Beeped() if self._voicemail is not None:
                 self._voicemail.beeped(now)
 
@@ -223,28 +234,28 @@ class Conversation:
         for decision in taken:
             match decision:
                 case decisions.Hold():
-                    self._mouth.hold()
+                    self._speaker.mouth.hold()
                 case decisions.Resume(aside):
-                    self._mouth.resume()
+                    self._speaker.mouth.resume()
                     if aside is not None:
                         self._user_line(aside.text, aside.started_at, aside.ended_at)
                 case decisions.Yield():
                     self._yielding = True
                     self._tools.interrupted()
-                    await self._break_off(now)
+                    await self._speaker.break_off(now)
                     self._yielding = False
                 case decisions.Retract():
                     self._tools.interrupted()
-                    self._silence(now)
+                    self._speaker.silence(now)
                     self._transcript.retract()
                     self._emit("retract")
                 case decisions.Commit(text, started_at, ended_at):
                     clock = TurnClock(ended_at, committed=now)
-                    draft = self._drafts.adopt(text, self._transcript.version, clock)
+                    draft = self._speaker.drafts.adopt(text, self._transcript.version, clock)
                     self._user_line(text, started_at, ended_at, now=now)
                     self._answer(clock, draft)
                 case decisions.Open():
-                    if self._opening is None:
+                    if self._speaker.opening is None:
                         self._transcript.note(self._first_note)
                     self._answer(None)
                 case decisions.Nudge():
@@ -256,106 +267,59 @@ class Conversation:
 
     def _keep_floor(self) -> bool:
         """Let the agent close the call, unless the callee has taken the floor from the turn that wants it."""
-        if self._turn is None or self._yielding:
+        if self._speaker.turn is None or self._yielding:
             return False
         self._floor.closing()
-        self._mouth.resume()
+        self._speaker.mouth.resume()
         return True
 
     # --- the agent's turns ---------------------------------------------------------------------
 
     def _answer(self, clock: TurnClock | None, draft: Reply | None = None, *, closing: bool = False) -> None:
-        if self._opening is not None:
-            opening, self._opening = self._opening, None
-            self._give(opening)  # not an answer: its latency does not count
-        elif draft is not None:
-            self._give(draft, is_running=True)
-        else:
-            self._give(self._reply(clock, self._transcript.history(self._system), closing=closing))
-
-    def _begin_draft(self, text: str, clock: TurnClock) -> Reply:
-        reply = self._reply(clock, [*self._transcript.history(self._system), Message("user", text)])
-        self._tasks.start_soon(self._run_turn, reply)
-        return reply
-
-    def _reply(self, clock: TurnClock | None, history: list[Message], *, closing: bool = False) -> Reply:
-        return Reply(
-            clock=clock,
-            closing=closing,
-            mind=self._sessions.mind,
-            history=history,
-            tools=self._tools,
-            meter=self._meter,
-            timing=self._agent.timing,
-            on_clause=lambda text: self._emit("saying", text=text),
-        )
-
-    def _recite(self, text: str, *, closing: bool = True) -> None:
-        self._give(Recital(text=text, meter=self._meter, timing=self._agent.timing, closing=closing))
-
-    def _give(self, turn: Turn, *, is_running: bool = False) -> None:
-        self._drafts.drop()
-        if isinstance(turn, Reply):
-            self._tidings.answered()
-        self._turn = turn
-        self._mouth.reset()
-        if turn.closing:
-            self._floor.closing()
-        else:
-            self._floor.thinking()
-        turn.confirm()
-        if not is_running:
-            self._tasks.start_soon(self._run_turn, turn)
-
-    async def _run_turn(self, turn: Turn) -> None:
-        error: ProviderError | None = None
-        with turn.scope:
-            try:
-                await turn.run(self._sessions.voice, self._mouth)
-            except* ProviderError as group:
-                first = first_error(group)
-                error = first if isinstance(first, ProviderError) else None
-            self._facts.send_nowait(TurnOver(turn, error))
-
-    def _first_audio(self, now: float) -> None:
-        turn = self._turn
-        assert turn is not None
-        turn.started_at = now
-        turn.sounding.set()
-        self._floor.speaking()
-        if turn.clock is not None:
-            turn.clock.first_audio = now
-            turn.latency_ms = self._meter.answered(turn.clock)
-        self._emit("speaking", latency_ms=turn.latency_ms)
+        self._tidings.answered()
+        self._speaker.answer(clock, draft, closing=closing)
 
     async def _turn_over(self, over: TurnOver, now: float) -> Ending | None:
-        if self._drafts.over(over.turn) or over.turn is not self._turn:
+        if self._speaker.drafts.over(over.turn) or over.turn is not self._speaker.turn:
             return None  # it was interrupted while its last fact was on the way
         if over.error is not None:
-            await self._break_off(now)
+            await self._speaker.break_off(now)
             if over.error.stage == "tts":
                 raise over.error
             await self._fail(over.error, now)
             return None
-        self._silence(now, interrupted=False)
+        self._speaker.silence(now, interrupted=False)
         self._floor.done(now)
         if self._tools.intents.closing or over.turn.closing:
             return self._tools.intents.ending
         if (wish := self._tools.intents.take_transfer()) is not None:
+            self._floor.awaits_somebody = True
             self._tasks.start_soon(self._transfer, wish)
-        else:
-            self._tell_news()
+            if wish.mode == "cold":
+                return None  # the caller is taken away at once
+            self._floor.reopen(now)
+        self._tell_news()
+        under_way = self._tools.intents.under_way
+        if under_way and under_way.hold_music and self._speaker.turn is None and not self._floor.pending:
+            self._speaker.play_music()
         return None
 
     async def _transfer(self, wish: TransferWish) -> None:
-        self.tell(News(prompt.transfer_failed((await self._hand_over(**asdict(wish))).status)))
+        result = await self._hand_over(**wish.order())
+        if result.status != "transferred":  # else the call has ended
+            self._facts.send_nowait(NotHandedOver(result.status))
 
     def _tell_news(self) -> None:
-        is_free = self._turn is None and not self._floor.pending
-        if is_free and (text := self._tidings.next_text()) is not None:
-            self._recite(text, closing=False)
-        elif is_free and self._tidings.need_answer:
+        if not self._tidings.are_due or self._floor.pending:
+            return
+        if self._speaker.plays_music:
+            self._speaker.silence(anyio.current_time())
+        if self._speaker.turn is not None:
+            return
+        if (text := self._tidings.next_text()) is None:
             self._answer(None)
+        else:
+            self._speaker.say(text)
 
     async def _fail(self, error: ProviderError, now: float) -> None:
         """Ears or mind are gone for good: apologise, and end the call. Leaving a message needs neither."""
@@ -364,34 +328,13 @@ class Conversation:
         self._tools.intents.close(
             Ending(EndReason.PIPELINE_ERROR, CallError(code=f"{error.stage}_error", message=str(error)))
         )
-        await self._break_off(now)
-        self._recite(prompt.APOLOGY)
+        await self._speaker.break_off(now)
+        self._speaker.say(prompt.APOLOGY, closing=True)
 
     def _leave_message(self) -> None:
         self._voicemail = None
         self._tools.intents.close(Ending(EndReason.VOICEMAIL))
-        self._recite(self._agent.voicemail_message or "")
-
-    async def _break_off(self, now: float) -> None:
-        """Be silent as soon as it is certain which word was heard last."""
-        self._mouth.hold()
-        await anyio.sleep_until(self._mouth.playout.cut_at(now))
-        self._silence(anyio.current_time())
-
-    def _silence(self, now: float, *, interrupted: bool = True) -> None:
-        """End the current turn here: nothing more is played, and what was heard is written down."""
-        turn, self._turn = self._turn, None
-        if turn is None:
-            return
-        if isinstance(turn, Recital) and turn.speech is not None and turn.started_at is None:
-            self._opening = turn.again()  # the greeting was not heard yet: it is still due
-        heard_ms = round(self._mouth.playout.position_ms(now))
-        heard = self._mouth.cut(now)
-        turn.stop()
-        line = turn.line(heard, heard_ms, now, interrupted=interrupted)
-        if line is not None:
-            self._transcript.add(line)
-            self._emit("agent", text=heard, interrupted=line.interrupted, latency_ms=turn.latency_ms)
+        self._speaker.say(self._agent.voicemail_message or "", closing=True)
 
     def _user_line(self, text: str, started_at: float, ended_at: float, *, now: float | None = None) -> None:
         self._intake.take(anyio.current_time())

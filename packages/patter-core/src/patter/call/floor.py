@@ -77,14 +77,21 @@ class _Agent(Enum):
     LISTENING = auto()
     THINKING = auto()
     SPEAKING = auto()
+    PLAYING = auto()
+    """Plays music to a callee who waits: noise interrupts it as it does speech, and any word takes the floor."""
     CLOSING = auto()
     """Says goodbye; what the callee says is heard and not acted on."""
+
+
+_SOUNDING = (_Agent.SPEAKING, _Agent.PLAYING)
 
 
 class Floor:
     """The turn-taking of one conversation, from the answer at time ``now``."""
 
     def __init__(self, timing: Timing, now: float) -> None:
+        self.awaits_somebody = False
+        """True while the callee waits for somebody else: silence is no reason to speak then."""
         self._timing = timing
         self._agent = _Agent.WAITING
         self._answered_at = now
@@ -110,7 +117,7 @@ class Floor:
             self._voice_began_at = now
         self._voice_on = on
         self._voice_changed_at = now
-        if on and self._agent is _Agent.SPEAKING and self._held_at is None:
+        if on and self._agent in _SOUNDING and self._held_at is None:
             self._held_at = now
             return [Hold()]
         return []
@@ -127,7 +134,7 @@ class Floor:
             self._end = hearing.end if self._finals else self._end
             return []
         decisions = self._take(text, hearing, now if ended_at is None else ended_at)
-        if self._agent is _Agent.SPEAKING:
+        if self._agent in _SOUNDING:
             if self._takes_floor():
                 self._agent, self._held_at = _Agent.LISTENING, None
                 decisions.append(Yield())
@@ -145,6 +152,11 @@ class Floor:
             self._agent = _Agent.SPEAKING
             self._committed = None
 
+    def playing(self) -> None:
+        """Music is on its way."""
+        if self._agent is not _Agent.CLOSING:
+            self._agent, self._held_at = _Agent.PLAYING, None
+
     def done(self, now: float) -> None:
         """The agent has nothing more to say, and it was played."""
         if self._agent is not _Agent.CLOSING:
@@ -155,6 +167,11 @@ class Floor:
     def closing(self) -> None:
         """From now on the agent keeps the floor."""
         self._agent, self._held_at = _Agent.CLOSING, None
+
+    def reopen(self, now: float) -> None:
+        """The agent keeps the floor no longer: the call goes on, and what was said in the meantime is acted on."""
+        if self._agent is _Agent.CLOSING:
+            self._agent, self._quiet_since = _Agent.LISTENING, now
 
     @property
     def pending(self) -> str:
@@ -180,7 +197,7 @@ class Floor:
 
     def wake_at(self) -> float | None:
         """When `due` may have something to say, if nothing happens before."""
-        if self._agent is _Agent.SPEAKING:
+        if self._agent in _SOUNDING:
             return None if self._held_at is None else self._held_at + self._timing.resume_after_s
         if self._agent in (_Agent.THINKING, _Agent.CLOSING):
             return None
@@ -188,7 +205,7 @@ class Floor:
             return self._turn_ends_at()
         if self._agent is _Agent.WAITING:
             return self._opens_at()
-        return self._quiet_since + self._timing.nudge_after_s
+        return None if self.awaits_somebody else self._quiet_since + self._timing.nudge_after_s
 
     def due(self, now: float) -> list[Decision]:
         """What has to be done because of the time."""
@@ -196,7 +213,7 @@ class Floor:
         # Timers fire a hair early on some clocks; a hair is no reason to sleep once more.
         if wake is None or now < wake - 1e-6:
             return []
-        if self._agent is _Agent.SPEAKING:
+        if self._agent in _SOUNDING:
             self._held_at = None
             aside = Commit(" ".join(self._finals), self._started_at, self._word_at) if self._finals else None
             self._finals.clear()
@@ -246,6 +263,8 @@ class Floor:
         return " ".join([*self._finals, self._interim] if self._interim else self._finals)
 
     def _takes_floor(self) -> bool:
+        if self._agent is _Agent.PLAYING:
+            return True
         words = [word.lower() for word in _WORD.findall(self._text())]
         return len(words) >= self._timing.yield_words or any(word in _STOP_WORDS for word in words)
 

@@ -10,7 +10,7 @@ from patter.call.transcript import Transcript
 from patter.call.turn import Turn
 from patter.errors import ProviderError
 
-__all__ = ["Fact", "MachineFound", "News", "Tidings", "TurnOver"]
+__all__ = ["Fact", "MachineFound", "News", "NotHandedOver", "Tidings", "TurnOver"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,16 @@ class News:
     is_urgent: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class NotHandedOver:
+    """A transfer has come to nothing; ``status`` says why."""
+
+    status: str
+
+
+Fact = LineFact | TurnOver | MachineFound | News | NotHandedOver
+
+
 class Tidings:
     """What the agent shall speak of as soon as nobody else does; what the mind shall know is noted at once. Pure."""
 
@@ -58,18 +68,15 @@ class Tidings:
         else:
             self._is_urgent |= news.is_urgent
 
-    def next_text(self) -> str | None:
-        """A text to be said, once."""
-        return self._texts.popleft() if self._texts else None
-
     @property
-    def need_answer(self) -> bool:
-        """True if the mind shall answer."""
-        return self._is_urgent
+    def are_due(self) -> bool:
+        """True if there is something to be said, or to be answered."""
+        return bool(self._texts) or self._is_urgent
+
+    def next_text(self) -> str | None:
+        """A text to be said, once; None if the mind shall answer instead."""
+        return self._texts.popleft() if self._texts else None
 
     def answered(self) -> None:
         """The mind is asked for an answer now, and knows all that is new."""
         self._is_urgent = False
-
-
-Fact = LineFact | TurnOver | MachineFound | News

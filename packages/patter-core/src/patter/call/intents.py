@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from patter.envelope import Ending, EndReason
@@ -22,7 +22,12 @@ REASONS = ["goal_reached", "goal_refused", "voicemail", "other"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferWish:
-    """To whom the call shall be handed over, and how; the arguments of `patter.call.transfer.Transfers.run`."""
+    """To whom the call shall be handed over, and how.
+
+    Args:
+        hold_music: play music to a caller who stays with us while the target rings and is briefed; the others are
+            arguments of `patter.call.transfer.Transfers.run`.
+    """
 
     to: str
     mode: str
@@ -30,6 +35,12 @@ class TransferWish:
     announce: str | None = None
     post_dial_digits: str | None = None
     hold_music: bool = False
+
+    def order(self) -> dict[str, Any]:
+        """The arguments of `patter.call.transfer.Transfers.run`."""
+        order = asdict(self)
+        del order["hold_music"]
+        return order
 
 
 class Intents:
@@ -46,6 +57,8 @@ class Intents:
         self.may_close: Callable[[], bool] = lambda: True
         self.on_machine: Callable[[], None] | None = None
         self.transfer: TransferWish | None = None
+        self.under_way: TransferWish | None = None
+        """The transfer that is being carried out."""
         self.ending = Ending(EndReason.AGENT_HANGUP)
         self._words: list[str] = []
 
@@ -55,8 +68,9 @@ class Intents:
         return words
 
     def take_transfer(self) -> TransferWish | None:
-        """The wish to hand the call over, once."""
+        """The wish to hand the call over, once; from then on it is under way."""
         wish, self.transfer = self.transfer, None
+        self.under_way = wish or self.under_way
         return wish
 
     def close(self, ending: Ending) -> None:
@@ -71,6 +85,8 @@ class Intents:
             return self.ender(config.goodbye_message)
 
         async def transfer(arguments: dict[str, Any], context: ToolContext) -> dict[str, str]:
+            if self.under_way is not None:
+                return {"status": "failed", "reason": "a transfer is under way; its target is being called"}
             if self.closing or self.transfer is not None or not self.may_close():
                 return {"status": "failed", "reason": "the other side has begun to speak, or the call is ending"}
             summary = arguments.get("summary")
@@ -81,7 +97,7 @@ class Intents:
                 ring_timeout_s=round(config.timeout_seconds),
                 announce=(config.announce or summary) if is_monitored else summary,
                 post_dial_digits=None if is_monitored else config.post_dial_dtmf,
-                hold_music=False if is_monitored else config.play_hold_music,
+                hold_music=not is_monitored and config.play_hold_music,
             )
             if not is_monitored and config.message:
                 self._words.append(config.message)

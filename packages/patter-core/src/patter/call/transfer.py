@@ -35,7 +35,7 @@ from patter.errors import CarrierError, InvalidArguments
 from patter.policy.numbers import check_number
 from patter.settings import Timing
 
-__all__ = ["Transfers", "longest_s"]
+__all__ = ["Transfers"]
 
 _log = logging.getLogger("patter")
 
@@ -57,11 +57,6 @@ _DROP_S = 5.0
 _DROP_WAIT_S = 1.0
 _FETCH_S = 1.0
 _KEYS = re.compile(r"[0-9*#wW]{1,32}", re.ASCII)
-
-
-def longest_s(*, ring_timeout_s: float, announce: str | None = None) -> float:
-    """How long `Transfers.run` can take, unless the carrier's dial itself is slow: whoever bounds it needs more."""
-    return ring_timeout_s + _RING_GRACE_S + max(_briefing_s(announce, None), _VERDICT_S) + _MOVE_S + _EVIDENCE_S
 
 
 class Transfers:
@@ -135,7 +130,6 @@ class Transfers:
         announce: str | None = None,
         language: str | None = None,
         post_dial_digits: str | None = None,
-        hold_music: bool = False,
     ) -> TransferResult:
         """Transfer the call; see `patter.carriers.base.TransferOrder` for the arguments.
 
@@ -165,7 +159,6 @@ class Transfers:
             mode=mode,
             from_number=ours,
             ring_timeout_s=min(max(round(ring_timeout_s), 5), 600),
-            hold_music=hold_music,
             announce=announce,
             language=language,
             post_dial_digits=post_dial_digits,

@@ -89,6 +89,14 @@ class Turn:
         """Let it be heard."""
         self.confirmed.set()
 
+    def sounds(self, now: float) -> None:
+        """The carrier was given its first audio."""
+        self.started_at = now
+        self.sounding.set()
+        if self.clock is not None:
+            self.clock.first_audio = now
+            self.latency_ms = self.meter.answered(self.clock)
+
     def stop(self) -> None:
         """End it here, and the tones that are played in it."""
         self.scope.cancel()

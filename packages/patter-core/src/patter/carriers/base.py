@@ -82,8 +82,6 @@ class TransferOrder:
     Args:
         from_number: what the target's telephone shows; a number of the account.
         ring_timeout_s: how long the target's telephone rings.
-        hold_music: play music into the caller's media stream while the second leg rings. Who holds the
-            stream does it; the carrier does not. After a cold transfer the carrier's ringing tone is heard.
         announce: spoken by the carrier to the target, and to nobody else, before the two are connected;
             not on a cold transfer.
         language: of the announcement, such as ``de-DE``; None takes the carrier's default.
@@ -95,7 +93,6 @@ class TransferOrder:
     mode: TransferMode
     from_number: str
     ring_timeout_s: int = 30
-    hold_music: bool = False
     announce: str | None = None
     language: str | None = None
     post_dial_digits: str | None = None

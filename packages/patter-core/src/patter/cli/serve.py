@@ -36,44 +36,45 @@ _SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP
 _KEY = "PATTER_API_KEY"
 _IN_MEMORY = "sqlite://"
 
+App = Annotated[
+    str, typer.Argument(help="The agent: a patter.Agent, or a mapping of its parts.", metavar="MODULE:NAME")
+]
+Lines = Annotated[
+    list[str] | None,
+    typer.Option(help="With --local: somebody calls and says this. Repeat it for a longer call.", metavar="TEXT"),
+]
+Voice = Annotated[VoiceName, typer.Option(help="With --local: speech, tones, or auto.", metavar="NAME")]
+Tunnel = Annotated[bool, typer.Option("--tunnel", help="Open a cloudflared tunnel in place of PATTER_WEBHOOK_URL.")]
+Store = Annotated[
+    str,
+    typer.Option(
+        help="Where agents and tools are kept that the API makes: sqlite:// in memory, sqlite:///patter.db, "
+        "or postgresql://...",
+        metavar="URL",
+        envvar="PATTER_STORE",
+    ),
+]
+Limit = Annotated[str, typer.Option(help="How often one key may ask the API; 'none' does not count.", metavar="LIMIT")]
+Hosts = Annotated[
+    list[str] | None,
+    typer.Option(help="A host with its port that tools may ask though it is not public.", metavar="HOST:PORT"),
+]
+Longest = Annotated[int, typer.Option(help="Hang up after so many seconds.", min=1, max=MAX_CALL_S, metavar="SECONDS")]
+
 
 def serve(
-    app: Annotated[
-        str, typer.Argument(help="The agent: a patter.Agent, or a mapping of its parts.", metavar="MODULE:NAME")
-    ],
+    app: App,
     local: Annotated[bool, typer.Option("--local", help="Serve on the local network, without a carrier.")] = False,
-    say: Annotated[
-        list[str] | None,
-        typer.Option(help="With --local: somebody calls and says this. Repeat it for a longer call.", metavar="TEXT"),
-    ] = None,
-    voice: Annotated[
-        VoiceName, typer.Option(help="With --local: speech, tones, or auto.", metavar="NAME")
-    ] = VoiceName.AUTO,
-    tunnel: Annotated[
-        bool, typer.Option("--tunnel", help="Open a cloudflared tunnel in place of PATTER_WEBHOOK_URL.")
-    ] = False,
+    say: Lines = None,
+    voice: Voice = VoiceName.AUTO,
+    tunnel: Tunnel = False,
     host: Annotated[str, typer.Option(help="Where the server listens.", metavar="HOST")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes any free one.", min=0, max=65535)] = 8000,
-    store: Annotated[
-        str,
-        typer.Option(
-            help="Where agents and tools are kept that the API makes: sqlite:// in memory, sqlite:///patter.db, "
-            "or postgresql://...",
-            metavar="URL",
-            envvar="PATTER_STORE",
-        ),
-    ] = _IN_MEMORY,
-    rate_limit: Annotated[
-        str, typer.Option(help="How often one key may ask the API; 'none' does not count.", metavar="LIMIT")
-    ] = "60/minute; 1000/hour",
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(help="A host with its port that tools may ask though it is not public.", metavar="HOST:PORT"),
-    ] = None,
+    store: Store = _IN_MEMORY,
+    rate_limit: Limit = "60/minute; 1000/hour",
+    allow_host: Hosts = None,
     max_calls: Annotated[int, typer.Option(help="More callers at once hear the busy tone.", min=1)] = 10,
-    max_duration: Annotated[
-        int, typer.Option(help="Hang up after so many seconds.", min=1, max=MAX_CALL_S, metavar="SECONDS")
-    ] = MAX_CALL_S,
+    max_duration: Longest = MAX_CALL_S,
     as_json: Annotated[bool, typer.Option("--json", help="Print each call's envelope, a line each.")] = False,
 ) -> None:
     """Answer calls with an agent of yours, and serve the API for its tools, until Ctrl-C.

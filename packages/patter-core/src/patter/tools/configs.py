@@ -218,8 +218,9 @@ class TransferCallConfig(_Strict):
 
     Args:
         phone_number: E.164; None lets the mind choose among ``allowed_numbers``.
-        transfer_mode: cold hands over at once; with warm the agent briefs the target first.
-        play_hold_music: the caller hears music in the meantime.
+        transfer_mode: cold hands over at once; with warm the target is briefed first, and the caller stays meanwhile.
+        play_hold_music: with warm, the caller hears music while the target rings and is briefed. With cold it
+            changes nothing: the carrier rings the target, and plays its own ringing tone.
         allowed_numbers: E.164; what the mind may choose.
         message: said to the caller before.
         timeout_seconds: how long the target may ring, 5 to 120 s.

@@ -30,12 +30,10 @@ from patter.tools import exporters
 from patter.tools.configs import (
     CustomWebsocketConfig,
     HttpRequestConfig,
-    MonitoredTransferConfig,
     PlayToneConfig,
     SpeechPolicy,
     ToolConfig,
     ToolType,
-    TransferCallConfig,
     WebhookConfig,
     speech_of,
 )
@@ -53,7 +51,6 @@ _log = logging.getLogger("patter")
 _TAKES_PARAMETERS = ("handler", "webhook", "http_request", "custom_websocket")
 _IS_RETRIED = ("webhook", "http_request")
 _WEBHOOK_MS = 10_000
-_TRANSFER_GRACE_MS = 15_000
 _TONES_GRACE_MS = 5_000
 _MOST_TONES = 32
 _LONGEST_PAUSE_MS = 500
@@ -218,8 +215,6 @@ class Tool(BaseModel):
             return round(config.timeout * 1000)
         if isinstance(config, CustomWebsocketConfig):
             return config.tool_call_output_timeout_ms
-        if isinstance(config, TransferCallConfig | MonitoredTransferConfig):
-            return round(config.timeout_seconds * 1000) + _TRANSFER_GRACE_MS
         if isinstance(config, PlayToneConfig):
             tones = 1 if config.dtmf_digit is not None else _MOST_TONES
             return tones * (max(config.duration, _LONGEST_PAUSE_MS) + config.gap_ms) + _TONES_GRACE_MS
