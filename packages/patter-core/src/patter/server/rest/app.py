@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import lru_cache
 from secrets import token_hex
 
 from starlette.applications import Starlette
@@ -32,7 +34,13 @@ async def health(visit: Visit) -> Answer:
 
 
 async def openapi(visit: Visit) -> Answer:
-    return Answer(describe(ENDPOINTS, visit.root))
+    return Answer(_described(visit.root))
+
+
+@lru_cache(maxsize=8)
+def _described(root: str) -> bytes:
+    """Written once: it is long, and strangers may ask for it."""
+    return json.dumps(describe(ENDPOINTS, root)).encode()
 
 
 ENDPOINTS: tuple[Endpoint, ...] = (

@@ -40,7 +40,7 @@ _log = logging.getLogger("patter")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an endpoint answers: JSON, or nothing, and where to find what was created."""
+    """What an endpoint answers: JSON, perhaps written already, or nothing, and where to find what was created."""
 
     body: Any = None
     location: str | None = None
@@ -158,6 +158,8 @@ async def _body(endpoint: Endpoint, request: Request) -> tuple[dict[str, Any], i
 async def _response(endpoint: Endpoint, answer: Answer) -> Response:
     if endpoint.gives is None:
         return Response(status_code=endpoint.status)
+    if isinstance(answer.body, bytes):
+        return Response(answer.body, endpoint.status, media_type="application/json")
     if isinstance(answer.body, list) and len(answer.body) > MANY:
         return await anyio.to_thread.run_sync(JSONResponse, answer.body, endpoint.status)
     return JSONResponse(answer.body, endpoint.status)

@@ -150,9 +150,25 @@ def _schemas() -> Schema:
 
 
 def _of_model(name: str, model: type[BaseModel]) -> Schema:
-    schema = model.model_json_schema(ref_template=_REF + "{model}")
+    schema: Schema = _plain(model.model_json_schema(ref_template=_REF + "{model}"))
     inner: Schema = schema.pop("$defs", {})
     return inner | {name: schema}
+
+
+_BOUNDS = {"ge": "minimum", "le": "maximum", "gt": "exclusiveMinimum"}
+
+
+def _plain(schema: Any) -> Any:
+    """Without titles, which repeat names, and with bounds that pydantic has left under its own names."""
+    if isinstance(schema, list):
+        return [_plain(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        _BOUNDS.get(name, name) if "anyOf" in schema else name: _plain(one)
+        for name, one in schema.items()
+        if name != "title" or not isinstance(one, str)
+    }
 
 
 def _configs() -> dict[str, type[BaseModel]]:

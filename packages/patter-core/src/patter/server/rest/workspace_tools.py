@@ -11,7 +11,7 @@ from patter.server.rest.errors import ApiError, invalid
 from patter.server.rest.tool_bodies import shown
 from patter.server.rest.tools import id_of, not_found, told
 from patter.tools.model import Tool
-from patter.tools.shapes import canonical, settings_of, to_wire
+from patter.tools.shapes import settings_of, to_wire
 
 __all__ = ["ENDPOINTS"]
 
@@ -82,7 +82,7 @@ def _changed(old: Tool, change: dict[str, Any]) -> Tool:  # in a thread
             "CONFLICT", "The phone's own program made this tool in another shape. Change it there."
         ) from None
     # What this shape cannot say, such as a priority, stays.
-    return _made(settings_of(old) | canonical(before | change))
+    return _made(settings_of(old) | settings_of(_made(before | change)))
 
 
 def _shown(tool: Tool) -> dict[str, Any]:
