@@ -89,7 +89,7 @@ async def desk(
 ) -> AsyncIterator[Desk]:
     """Serve the agent; ``steps`` are what its mind writes, ``options`` are the phone's."""
     mind = ScriptedMind(steps)
-    phone = Patter.local(voice="tones", llm=mind, timings=Timings.quick(), api_keys=KEYS, **options)
+    phone = Patter.local(voice="tones", llm=mind, timings=Timings.quick(), **{"api_keys": KEYS, **options})
     parts = {"name": "desk", "first_message": "Hello.", "system_prompt": "Be brief.", "timing": TIMING}
     served = phone.agent(**{**parts, "tools": tools, **(agent or {})})
     ready = anyio.Event()

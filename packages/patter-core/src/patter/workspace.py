@@ -39,6 +39,12 @@ class KnownAgent:
     agent: Agent | None
 
     @property
+    def is_open(self) -> bool:
+        """True if its program leaves to others what it is: it has given no prompt, no first message and no tools."""
+        one = self.agent
+        return one is None or not (one.system_prompt or one.first_message or one.tools)
+
+    @property
     def tools(self) -> Sequence[Tool]:
         """The tools that the program has given it."""
         return () if self.agent is None else self.agent.tools

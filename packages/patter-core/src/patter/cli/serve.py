@@ -37,7 +37,16 @@ _KEY = "PATTER_API_KEY"
 _IN_MEMORY = "sqlite://"
 
 App = Annotated[
-    str, typer.Argument(help="The agent: a patter.Agent, or a mapping of its parts.", metavar="MODULE:NAME")
+    str | None, typer.Argument(help="The agent: a patter.Agent, or a mapping of its parts.", metavar="MODULE:NAME")
+]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        "--agent",
+        help="An agent of the store answers, with the vendors' ears, mind and voice; POST /v1/agents makes it. "
+        "Beside MODULE:NAME, the name under which the API knows that agent.",
+        metavar="NAME",
+    ),
 ]
 Lines = Annotated[
     list[str] | None,
@@ -63,7 +72,8 @@ Longest = Annotated[int, typer.Option(help="Hang up after so many seconds.", min
 
 
 def serve(
-    app: App,
+    app: App = None,
+    agent_name: Name = None,
     local: Annotated[bool, typer.Option("--local", help="Serve on the local network, without a carrier.")] = False,
     say: Lines = None,
     voice: Voice = VoiceName.AUTO,
@@ -84,6 +94,8 @@ def serve(
 
     Exit codes: 0 stopped, 2 usage, 3 configuration, 4 carrier or provider failure, 130 interrupted.
     """
+    if app is None and agent_name is None:
+        raise typer.BadParameter("which agent? Pass MODULE:NAME, or --agent NAME for one of the store.")
     if say and not local:
         raise typer.BadParameter("--say is for --local, where nobody else calls.")
     if tunnel and local:
@@ -98,9 +110,9 @@ def serve(
             "rate_limit": None if rate_limit == "none" else rate_limit,
             "allow_hosts": allow_host or (),
         }
-        found = find(app)
+        found = {} if app is None else find(app)
         phone = Patter.local(voice=voice.value, **settings) if local else _real(found, {**settings, "tunnel": tunnel})
-        agent = _agent(phone, found, app)
+        agent = _agent(phone, found, app or "", agent_name)
         _prepare_key()
         if store == _IN_MEMORY:
             _note("what the API makes is kept in memory; --store sqlite:///patter.db keeps it")
@@ -126,7 +138,7 @@ def _real(found: Any, settings: Mapping[str, Any]) -> Patter:
     return Patter(carrier=Twilio(), **settings)
 
 
-def _agent(phone: Patter, found: Any, app: str) -> Agent:
+def _agent(phone: Patter, found: Any, app: str, name: str | None) -> Agent:
     """The agent, with the name under which the API knows it."""
     from patter.agent import Agent
 
@@ -134,7 +146,7 @@ def _agent(phone: Patter, found: Any, app: str) -> Agent:
         found = phone.agent(**found)
     if not isinstance(found, Agent):
         raise ConfigError(f"{app} must be a patter.Agent, or a mapping such as {{'system_prompt': ...}}.")
-    return found if found.name is not None else replace(found, name=app.rpartition(":")[2].rpartition(".")[2])
+    return replace(found, name=name or found.name or app.rpartition(":")[2].rpartition(".")[2])
 
 
 async def _until_signal(phone: Patter, agent: Agent, limits: Mapping[str, Any], lines: list[str], shown: Any) -> int:

@@ -88,8 +88,12 @@ def _check_tools(visit: Visit, names: Iterable[str]) -> None:
 
 def _check_free(visit: Visit, name: str) -> None:
     known = visit.site.workspace.agent(name)
-    if known is not None and known.record is None:
+    if known is None or known.record is not None:
+        return  # what the store holds is its own affair
+    if not known.is_open:
         raise ApiError("CONFLICT", f"The phone's own program defines an agent named {known.name}.")
+    if visit.site.workspace.catalogue.tools(known.id):
+        raise ApiError("CONFLICT", f"The program's agent {known.name} has tools already. Delete them first.")
 
 
 def _shown(known: KnownAgent) -> dict[str, Any]:
