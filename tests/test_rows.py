@@ -29,7 +29,8 @@ from patter.tools.clients import ClientToolManager
 from patter.voice.base import ToolCall
 
 TESTS = Path(__file__).parent
-ROWS = [f"{system}-{number:02}" for system, last in (("B", 20), ("C", 36), ("D", 18), ("E", 30)) for number in range(1, last + 1)]
+LAST = {"B": 20, "C": 36, "D": 18, "E": 30}
+ROWS = [f"{system}-{number:02}" for system, last in LAST.items() for number in range(1, last + 1)]
 ROW = re.compile(r"^\| ([A-Z]-\d\d) \| (.+?) \| (.*?) ?\| (done|open: .+) \|$")
 NAME = re.compile(r"`([\w/]+\.py)::(\w+)`")
 
