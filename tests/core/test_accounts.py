@@ -82,6 +82,15 @@ def test_a_missing_key_is_named() -> None:
         Patter(**FLAT).agent()
 
 
+def test_secrets_come_from_the_environment_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_KEY", "sesame")
+    agent = Patter.local(voice="tones").agent(secrets={"API_KEY": "open"}, secrets_env=["CRM_KEY"])
+    assert agent.secrets == {"API_KEY": "open", "CRM_KEY": "sesame"}
+    for wrong in ({"secrets": {"lower": "x"}}, {"secrets_env": ["NOT_SET_ANYWHERE"]}):
+        with pytest.raises(ConfigError, match=r"capital letters|not set"):
+            Patter.local(voice="tones").agent(**wrong)
+
+
 def test_no_secret_is_in_what_is_printed() -> None:
     phone = Patter(**FLAT, deepgram_key="sesame", openai_key="sesame", elevenlabs_key="sesame")
     assert "sesame" not in repr(phone) + repr(phone.agent(secrets={"API_KEY": "sesame"}, webhook_secret="sesame"))

@@ -136,6 +136,15 @@ async def test_wrong_arguments_name_the_property_and_run_nothing(arguments: Any,
     assert told.facts == [("failed", "t1", "look_up", "invalid_arguments"), ("completed", "t1", "look_up", True)]
 
 
+@pytest.mark.parametrize(
+    ("strict", "output"),
+    [(True, '{"order": "a"}'), (False, '{"error": "invalid_arguments", "details": ["invalid: count"]}')],
+)
+async def test_a_strict_tool_takes_null_for_what_is_left_out(strict: bool, output: str) -> None:
+    arguments = {"order": "a", "count": None}
+    assert (await run(echo, arguments, parameters=SCHEMA, strict=strict)).output == output
+
+
 @pytest.mark.parametrize("arguments", ["{", "[" * 100_000])
 async def test_arguments_that_are_no_json_are_a_safe_code(arguments: str) -> None:
     assert (await run(echo, arguments)).output == '{"error": "invalid_arguments"}'

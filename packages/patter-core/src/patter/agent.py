@@ -38,6 +38,7 @@ class Agent:
             `patter.Tool` objects. ``end_call`` is always there.
         variables: values that templates such as ``{{name}}`` in tools may use.
         secrets: values for the requests of tools, by names in capital letters; no mind ever sees them.
+        secrets_env: names of environment variables that are secrets too; no others are ever read.
         webhook_secret: signs the requests of webhook tools.
         knowledge: where tools of the type ``knowledge_base`` search.
         on_tool_error: takes tool call id, tool and exception of a handler that has raised; nobody else sees it.
@@ -54,6 +55,7 @@ class Agent:
     tools: Sequence[Any] = ()
     variables: Mapping[str, Any] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    secrets_env: Sequence[str] = ()
     webhook_secret: str | None = field(default=None, repr=False)
     knowledge: Retriever | None = None
     on_tool_error: Callable[[str, str, BaseException], object] | None = None
@@ -68,6 +70,10 @@ class Agent:
                 raise ConfigError(f"agent[{name!r}] is no provider: it has no model, such as 'vendor/name'.")
         if self.name is not None:
             check_name(self.name)
+        if self.secrets or self.secrets_env:
+            from patter.tools.variables import collect_secrets
+
+            object.__setattr__(self, "secrets", collect_secrets(self.secrets, self.secrets_env))
         if self.tools:
             object.__setattr__(self, "tools", _read_tools(self.tools))
 

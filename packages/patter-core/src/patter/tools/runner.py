@@ -278,7 +278,7 @@ class _Registered:
         """What the arguments are checked with; the parameters of a request depend on what the call knows by now."""
         assert self.tool is not None
         if self.checked is None or self.tool.parameters is None:
-            self.checked = Validator(self.tool.llm_parameters(known()))
+            self.checked = Validator(self.tool.llm_parameters(known()), is_strict=self.tool.strict)
         return self.checked
 
     @property

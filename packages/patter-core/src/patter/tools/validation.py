@@ -5,20 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from patter.tools.exporters import without_nulls
 from patter.tools.refusals import ToolRefusal
 
 __all__ = ["Validator"]
 
 
 class Validator:
-    """The check of one tool's arguments."""
+    """The check of one tool's arguments.
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
+    Args:
+        is_strict: a model was told the schema as `patter.tools.exporters.strict_schema` has it, and writes null for
+            what it leaves out.
+    """
+
+    def __init__(self, schema: Mapping[str, Any], *, is_strict: bool = False) -> None:
         from jsonschema import Draft202012Validator  # 60 ms, and not needed to import the package
         from referencing import Registry
 
         # The default registry asks the network for references that lead elsewhere.
         self._validator = Draft202012Validator(schema, registry=Registry())
+        self._schema = schema
+        self._is_strict = is_strict
 
     def check(self, arguments: Any) -> dict[str, Any]:
         """The arguments, if they are an object that fits.
@@ -28,10 +36,11 @@ class Validator:
         """
         if not isinstance(arguments, dict):
             raise ToolRefusal("invalid_arguments", details=["not an object"])
-        details = {detail for error in self._validator.iter_errors(arguments) for detail in _details(error)}
+        given: dict[str, Any] = without_nulls(self._schema, arguments) if self._is_strict else arguments
+        details = {detail for error in self._validator.iter_errors(given) for detail in _details(error)}
         if details:
             raise ToolRefusal("invalid_arguments", details=sorted(details))
-        return arguments
+        return given
 
 
 def _details(error: Any) -> Iterator[str]:
