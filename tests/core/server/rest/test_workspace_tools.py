@@ -119,3 +119,8 @@ async def test_tools_that_the_program_has_stored_in_another_shape(api: Any) -> N
     await api.workspace.store.create_tool(Tool(**socket, parameters=nested))
     assert (await api.ask("GET", "/tools/s")).json()["parameters"] == nested
     assert (await api.ask("DELETE", "/tools/bye")).status_code == 204
+    # What this shape cannot say, stays.
+    await api.workspace.store.create_tool(Tool(**socket | {"name": "p"}, priority=5, display_name="P"))
+    await api.ask("PATCH", "/tools/p", {"tool_call_output_timeout_ms": 7000, "execution_mode": "async"})
+    kept = api.workspace.catalogue.tool(None, "p")
+    assert (kept.priority, kept.display_name, kept.limit_ms, kept.execution_mode) == (5, "P", 7000, "async")

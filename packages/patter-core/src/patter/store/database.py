@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 
 from patter.errors import ConfigError, StoreError
 from patter.store.address import StoreAddress
-from patter.store.files import create_private
+from patter.store.files import create_private, use_wal
 from patter.store.tables import METADATA, SCHEMA, state
 from patter.store.troubles import of_file, of_postgres, of_sqlite
 
@@ -182,7 +182,7 @@ class Database:
         def prepare(connection: Any, _: Any) -> None:
             connection.isolation_level = None  # transactions begin below, and not when the driver thinks so
             if self._address.path is not None:
-                connection.execute("PRAGMA journal_mode = WAL")
+                use_wal(connection, self._wait_s)
 
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import anyio.to_thread
 
 from patter.errors import ConfigError
-from patter.store.files import create_private
+from patter.store.files import create_private, use_wal
 from patter.store.troubles import of_file, of_sqlite
 from patter.store.words import cut, query_words, words
 
@@ -283,7 +283,7 @@ def _open(path: str) -> sqlite3.Connection:
         raise of_sqlite(error, path) from None
     try:
         if path != ":memory:":
-            database.execute("PRAGMA journal_mode = WAL")
+            use_wal(database, _WAIT_S)
         database.executescript(_TABLES)
     except sqlite3.Error as error:
         database.close()

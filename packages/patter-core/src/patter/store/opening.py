@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from patter.errors import ConfigError
 from patter.store.address import StoreAddress
 from patter.store.knowledge import SqliteKnowledge
+from patter.store.postgres_knowledge import PostgresKnowledge
 from patter.store.sql import SqlStore
 
 if TYPE_CHECKING:
@@ -25,6 +25,5 @@ def open_store(url: str = "sqlite://") -> tuple[ToolStore, KnowledgeBase]:
         ConfigError: the address is none, or a package is missing that it needs.
     """
     address = StoreAddress.of(url)
-    if address.kind == "postgres":
-        raise ConfigError("not yet")
-    return SqlStore(url), SqliteKnowledge(address.path)
+    store = SqlStore(url)
+    return store, PostgresKnowledge(store) if address.kind == "postgres" else SqliteKnowledge(address.path)

@@ -106,30 +106,29 @@ class SqlStore:
         """Let go of files and connections. What was in memory alone is gone."""
         await anyio.to_thread.run_sync(self._close)
 
-    # --- threads -------------------------------------------------------------------------------
+    async def in_thread(self, work: Callable[[Database], T], *, is_write: bool = False) -> T:
+        """Do something with the database, which blocks, in a thread; for what else is kept there.
 
-    async def _read(self, chosen: Callable[[Shelf], Callable[..., T]]) -> T:
-        def work() -> T:
-            database, shelf = self._open()
-            return database.read(chosen(shelf))
-
-        return await self._in_thread(work, is_write=False)
-
-    async def _write(self, chosen: Callable[[Shelf], Callable[..., T]]) -> T:
-        def work() -> T:
-            database, shelf = self._open()
-            return database.write(chosen(shelf))
-
-        return await self._in_thread(work, is_write=True)
-
-    async def _in_thread(self, work: Callable[[], T], *, is_write: bool) -> T:
+        Raises:
+            StoreError: the database does not answer.
+        """
         try:
             # The waits inside are bounded; this is for a server that freezes with a question in its hands.
             with anyio.fail_after(4 * self._wait_s, shield=is_write):
-                return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=_limiter())
+                return await anyio.to_thread.run_sync(
+                    lambda: work(self._open()[0]), abandon_on_cancel=True, limiter=_limiter()
+                )
         except TimeoutError:
             shown = self._address.shown
             raise StoreError(f"The store {shown} does not answer. Look at its server, and try again.") from None
+
+    # --- threads -------------------------------------------------------------------------------
+
+    async def _read(self, chosen: Callable[[Shelf], Callable[..., T]]) -> T:
+        return await self.in_thread(lambda database: database.read(chosen(self._open()[1])))
+
+    async def _write(self, chosen: Callable[[Shelf], Callable[..., T]]) -> T:
+        return await self.in_thread(lambda database: database.write(chosen(self._open()[1])), is_write=True)
 
     def _open(self) -> tuple[Database, Shelf]:
         with self._opening:
