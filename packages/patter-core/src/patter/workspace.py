@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.to_thread
 
 from patter.agent import Agent
 from patter.store.base import AgentRecord, ToolStore, agent_id
@@ -83,6 +84,7 @@ class Workspace:
         finally:
             with anyio.CancelScope(shield=True):
                 await self.store.close()
+                await anyio.to_thread.run_sync(self.knowledge.close)
 
     def introduce(self, agent: Agent) -> None:
         """Let an agent of the program be found by its name. An agent without a name cannot be changed from outside."""

@@ -96,6 +96,9 @@ class KnowledgeBase(Protocol):
     def of(self, agent: str) -> Retriever:
         """What one agent can look up."""
 
+    def close(self) -> None:
+        """Let go of files. It may block."""
+
 
 class SqliteKnowledge:
     """A knowledge base in memory, or in one file. It may be used from any event loop and any thread.

@@ -87,6 +87,9 @@ class PostgresKnowledge:
         """What one agent can look up."""
         return _Share(self, agent)
 
+    def close(self) -> None:
+        """Nothing: the store has the connections."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Share:
