@@ -225,7 +225,8 @@ class PhoneService:
         except BaseException:
             sock.close()
             raise
-        await tasks.start(listener.serve, app, sock)
+        room = "patter.server.listener" if self._api is None else "patter.server.api"
+        await tasks.start(listener.serve, app, sock, import_module(room).MAX_MESSAGE_BYTES)
         return board
 
     def _build(

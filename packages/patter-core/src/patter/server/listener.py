@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["bind", "serve"]
 
-MAX_MESSAGE_BYTES = 1024 * 1024
-"""What a program that carries out tools may send at once."""
+MAX_MESSAGE_BYTES = 64 * 1024
+"""A media frame has some 300 bytes."""
 
 DRAIN_S = 1
 """Requests that are still running this long after the end was asked for are cancelled."""
@@ -70,14 +70,23 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def serve(app: ASGIApp, sock: socket.socket, *, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
+async def serve(
+    app: ASGIApp,
+    sock: socket.socket,
+    max_message_bytes: int = MAX_MESSAGE_BYTES,
+    *,
+    task_status: TaskStatus[None] = TASK_STATUS_IGNORED,
+) -> None:
     """Serve an ASGI app on a listening socket until cancelled, then end within about a second.
 
     ``task_status`` is told when connections are accepted. The socket is closed in every case. Media
     sockets that are open at the end get the close code 1012.
+
+    Args:
+        max_message_bytes: a longer message closes its websocket with 1009.
     """
     try:
-        server = await anyio.to_thread.run_sync(_make_server, app, task_status.started)
+        server = await anyio.to_thread.run_sync(_make_server, app, max_message_bytes, task_status.started)
         drain = CancelScope(shield=True)
         async with anyio.create_task_group() as group:
             group.start_soon(_run, server, sock, drain, group.cancel_scope)
@@ -106,7 +115,7 @@ async def _run(server: Server, sock: socket.socket, drain: CancelScope, owner: C
     owner.cancel()
 
 
-def _make_server(app: ASGIApp, started: Callable[[], None]) -> Server:
+def _make_server(app: ASGIApp, max_message_bytes: int, started: Callable[[], None]) -> Server:
     import uvicorn
 
     class EmbeddedServer(uvicorn.Server):
@@ -124,7 +133,7 @@ def _make_server(app: ASGIApp, started: Callable[[], None]) -> Server:
         log_config=None,
         lifespan="off",
         ws="websockets-sansio",
-        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_max_size=max_message_bytes,
         ws_per_message_deflate=False,
         proxy_headers=False,
         server_header=False,
