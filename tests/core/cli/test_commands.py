@@ -25,6 +25,7 @@ from patter.cli.demo import PersonaName, VoiceName
 from patter.cli.display import is_live
 from patter.envelope import CallResult
 from patter.local.dialogue import Say, scripted
+from patter.local.diary import DIARY, ENTRY, FILLER
 from patter.local.exchange import Exchange, Timings
 from patter.local.personas import PERSONAS
 from patter.local.voices import pick
@@ -103,10 +104,15 @@ def calls(tmp_path_factory):
         process = start("demo", "--you", "--voice", "tones", "--record", str(path), stdin=subprocess.PIPE)
         return *finish(process, "Style Studio, hello?\nYou are booked, goodbye.\n"), path
 
+    def with_tools():
+        process = start("demo", "--you", "--tools", "--voice", "tones", "--json", stdin=subprocess.PIPE)
+        return finish(process, "Hello, I have four thirty, would that work?\nYou are booked, goodbye.\n")
+
     busy, failed = (("demo", "--voice", "tones", "--persona", name) for name in ("busy", "failed"))
     jobs = {
         "json": lambda: finish(start(*busy, "--json")),
         "typed": typed,
+        "tools": with_tools,
         "interrupted": interrupted,
         "terminal": lambda: on_terminal(*busy),
         "terminal json": lambda: on_terminal(*busy, "--json", columns=80),
@@ -144,6 +150,15 @@ def test_you_can_answer_from_a_pipe_and_record_it(calls):
         assert (file.getnchannels(), file.getframerate()) == (2, 8000)
     for side in (0, 2):
         assert set(frames[side::4]) != {0}
+
+
+def test_a_tool_is_used_in_the_demo_and_its_result_spoken(calls):
+    code, out, err = calls["tools"].result()
+    assert code == 0
+    said = [line["text"] for line in json.loads(out)["transcript"] if line["role"] == "agent"]
+    assert said[0] == f"{FILLER} I am sorry, there is {ENTRY} at four thirty, would five thirty work?"
+    assert [use["name"] for use in json.loads(out)["details"]["tool_calls"]] == [DIARY, "end_call"]
+    assert "in-call tool: look_in_diary" in err and "look_in_diary()  → done" in err
 
 
 def test_an_interrupt_hangs_up_and_leaves_the_envelope(calls):
@@ -269,6 +284,7 @@ def test_the_personas_and_voices_are_those_of_the_local_network():
         (["demo", "--first-message", "x" * 1001], 2, "--first-message: it has 1001 characters"),
         (["demo", "--persona", "nobody"], 2, "'salon'"),
         (["demo", "--you", "--persona", "ivr"], 2, "--you"),
+        (["demo", "--tools", "--persona", "rude"], 2, "--tools"),
         (["demo", "--record", "no/such/folder/call.wav"], 2, "--record: 'no/such/folder/call.wav' cannot be written"),
         (["demo", "--record", "."], 2, "--record: '.' cannot be written"),
         (["call", "911", "--goal", "x"], 2, "TO: '911' is an emergency or short number"),

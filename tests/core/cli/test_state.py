@@ -127,8 +127,9 @@ def test_the_opening_is_known_before_it_is_heard():
     ],
 )
 def test_rows_of_other_events(event, text, note):
-    row = after(*ON_CALL, {"at_s": 5.0, **event}).rows[-1]
+    row = after(*ON_CALL, {"at_s": 15.0, **event}).rows[-1]
     assert (row.text, row.note) == (text, note)
+    assert row.at_s == pytest.approx(15.0 - event.get("duration_ms", 0.0) / 1000)  # a tool's row is where it began
 
 
 def test_who_interrupts_reads_that_the_call_was_hung_up_here():

@@ -10,6 +10,7 @@ import pytest
 from patter.call import prompt
 from patter.local.brain import DemoBrain, phrases
 from patter.local.dialogue import Act, Heard, Listen, Say
+from patter.local.diary import DIARY, FILLER, diary
 from patter.local.personas import PERSONAS
 from patter.local.times import plain
 from patter.voice.base import Message, ToolCall, ToolSpec, Usage
@@ -171,6 +172,42 @@ async def test_a_menu_is_answered_by_voice_or_by_keys() -> None:
     assert (after, calls) == ("", [])
 
 
+# --- the diary -------------------------------------------------------------------------------------
+
+TAKEN = {"entry": "a meeting", "time": "four thirty", "free_at": "five thirty"}
+OFFER = user("three is taken would four thirty work")
+
+
+def looked_up(call: ToolCall, found: object) -> Message:
+    return Message("tool", json.dumps(found), tool_call_id=call.id)
+
+
+@pytest.mark.parametrize(
+    ("found", "reply"),
+    [
+        (TAKEN, "I am sorry, there is a meeting at four thirty, would five thirty work?"),
+        ({"entry": ""}, "Yes, that works for me."),
+        ({"error": "timeout"}, "Yes, that works for me."),
+    ],
+)
+async def test_an_offered_time_is_looked_up(found: object, reply: str) -> None:
+    tools = (END_CALL, diary().spec())
+    talk = [user("hello"), agent(INTRODUCTION), OFFER]
+    text, (call,) = await ask(*talk, tools=tools)
+    assert (text, call.name, json.loads(call.arguments)) == ("", DIARY, {"time": "four thirty"})
+    talk += [Message("assistant", "", tool_calls=(call,)), looked_up(call, found)]
+    assert await ask(*talk, tools=tools) == (reply, [])
+
+
+@pytest.mark.parametrize(
+    "heard", ["we have three in the afternoon", "what is your name", "you are booked for four thirty"]
+)
+async def test_what_is_no_new_offer_is_not_looked_up(heard: str) -> None:
+    talk = (user("hello"), agent(INTRODUCTION), user(heard))
+    with_diary = await ask(*talk, tools=(END_CALL, diary().spec()))
+    assert with_diary == await ask(*talk)
+
+
 async def test_without_a_goal_there_is_something_to_say() -> None:
     async with DemoBrain().stream([Message("system", "You are friendly.")], []) as stream:
         deltas = [delta async for delta in stream]
@@ -198,7 +235,10 @@ async def test_leaving_a_stream_ends_it() -> None:
 
 
 async def converse(name: str, *, tools: tuple[ToolSpec, ...] = (END_CALL,)) -> tuple[list[Message], str]:
-    """Let the brain and a persona talk in text, as recognisers would write it; the talk, and who hung up."""
+    """Let the brain and a persona talk in text, as recognisers would write it; the talk, and who hung up.
+
+    Whatever time is looked up is taken.
+    """
     script = PERSONAS[name].script()
     talk: list[Message] = []
     unheard: list[str] = []
@@ -216,6 +256,9 @@ async def converse(name: str, *, tools: tuple[ToolSpec, ...] = (END_CALL,)) -> t
                 talk.append(user(" ".join(unheard)) if unheard else note(next(nudges)))
                 unheard.clear()
                 text, calls = await ask(*talk, tools=tools)
+                if calls and calls[0].name == DIARY:
+                    talk += [Message("assistant", text, tool_calls=tuple(calls)), looked_up(calls[0], TAKEN)]
+                    text, calls = await ask(*talk, tools=tools)
                 words = text.split()[: act.after_words]
                 talk.append(agent(" ".join(words)))
                 heard = Heard(plain(" ".join(words)))
@@ -224,6 +267,23 @@ async def converse(name: str, *, tools: tuple[ToolSpec, ...] = (END_CALL,)) -> t
     except StopIteration:
         return talk, "persona"
     return talk, "nobody"
+
+
+async def test_with_a_diary_another_time_is_agreed_on() -> None:
+    talk, hung_up = await converse("salon", tools=(END_CALL, diary().spec()))
+    assert hung_up == "agent"
+    said = [message.content for message in talk if message.role == "assistant" and message.content]
+    assert said == [
+        INTRODUCTION,
+        "I am sorry, there is a meeting at four thirty, would five thirty work?",
+        "Yes, five thirty works for me.",
+        "The name is Maria Lopez.",
+        "No, that is all, thank you, goodbye.",
+    ]
+    assert "you are booked for tomorrow at five thirty anything else" in [message.content for message in talk]
+    sentences = {plain(phrase) for phrase in phrases(GOAL, has_diary=True)}
+    assert {plain(text) for text in (*said, FILLER)} <= sentences
+    assert plain(FILLER) not in {plain(phrase) for phrase in phrases(GOAL)}
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from patter.errors import ConfigError
 from patter.local.dialogue import Act, Beep, Heard, Listen, Press, Say, Wait, scripted
+from patter.local.diary import FILLER
 from patter.local.personas import PERSONAS, persona
 from patter.local.times import plain
 
@@ -85,6 +86,12 @@ def test_salon_understands(answers: list[str | Heard], reply: str) -> None:
     talk = play("salon", answers)
     listened = [index for index, done in enumerate(talk) if done == "..."]
     assert talk[listened[len(answers) - 1] + 1] == reply
+
+
+@pytest.mark.parametrize("patience", ["one moment please", plain(FILLER)])
+def test_who_is_asked_for_a_moment_waits(patience: str) -> None:
+    talk = play("salon", ["a haircut at three pm", patience, "yes four thirty works for me"])
+    assert talk[3:6] == ["...", "...", "Great, what is your name?"]
 
 
 def test_salon_gives_up_on_silence_and_on_goodbye() -> None:

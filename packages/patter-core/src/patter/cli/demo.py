@@ -15,6 +15,7 @@ from patter.cli.options import FirstMessage, Json, MaxDuration, Plain, Record, r
 if TYPE_CHECKING:
     from patter.cli.view import Facts
     from patter.phone import Patter
+    from patter.tools.model import Tool
 
 __all__ = ["PersonaName", "VoiceName", "demo"]
 
@@ -74,6 +75,9 @@ def demo(
             help="speech (flite and pocketsphinx), tones (text as data tones, exact), or auto.", metavar="NAME"
         ),
     ] = VoiceName.AUTO,
+    tools: Annotated[
+        bool, typer.Option("--tools", help="Let the agent look a proposed time up in a diary, during the call.")
+    ] = False,
     goal: Annotated[str | None, typer.Option(help="What the agent shall achieve.", metavar="TEXT")] = None,
     first_message: FirstMessage = None,
     max_duration: MaxDuration = None,
@@ -88,8 +92,7 @@ def demo(
     Exit codes: 0 completed, 1 not completed (the envelope says why), 2 usage, 3 configuration,
     4 carrier or provider failure, 130 interrupted.
     """
-    if you and persona is not None:
-        raise typer.BadParameter("--you answers in place of a persona. Drop one of the two.")
+    _check(persona, you=you, tools=tools)
     with reporting():
         from patter.cli import STARTED, session
         from patter.schema import check_arguments
@@ -97,7 +100,7 @@ def demo(
         session.check_record(record)
         name = (persona or PersonaName.SALON).value
         lines: Lines = queue.SimpleQueue()
-        phone = _phone_of_yours(voice, lines) if you else _phone(name, voice.value)
+        phone = _phone_of_yours(voice, lines, tools=tools) if you else _phone(name, voice.value, tools=tools)
         assert phone.network is not None
         arguments = check_arguments(
             {
@@ -107,7 +110,7 @@ def demo(
                 "max_duration_sec": max_duration,
             }
         )
-        follow = "patter demo --persona doctor" if you else _NEXT.get(name, "patter demo")
+        follow = "patter demo --persona doctor" if you or tools else _NEXT.get(name, "patter demo")
         output = session.Output(json=as_json, plain=plain, record=record, next=follow, began=STARTED)
         facts = _facts(phone, you=you)
         prompt = None
@@ -117,13 +120,29 @@ def demo(
         raise typer.Exit(session.run(phone, arguments, facts, output, prompt=prompt))
 
 
-def _phone(persona: str, voice: str) -> Patter:
+def _check(persona: PersonaName | None, *, you: bool, tools: bool) -> None:
+    if you and persona is not None:
+        raise typer.BadParameter("--you answers in place of a persona. Drop one of the two.")
+    if tools and persona not in (None, PersonaName.SALON):
+        raise typer.BadParameter(
+            f"--tools needs somebody who proposes a time and agrees on another one, and {persona} does not. "
+            "Take --persona salon, or --you and propose one yourself."
+        )
+
+
+def _phone(persona: str, voice: str, *, tools: bool) -> Patter:
     from patter.phone import Patter
 
-    return Patter.local(persona, voice=voice)
+    return Patter.local(persona, voice=voice, tools=_tools() if tools else ())
 
 
-def _phone_of_yours(voice: VoiceName, lines: Lines) -> Patter:
+def _tools() -> list[Tool]:
+    from patter.local.diary import diary
+
+    return [diary()]
+
+
+def _phone_of_yours(voice: VoiceName, lines: Lines, *, tools: bool) -> Patter:
     """A phone whose calls are answered at this keyboard. Its agent's ears know English at large."""
     from patter.cli.typed import TypedCallee
     from patter.local.voices import pick
@@ -132,7 +151,7 @@ def _phone_of_yours(voice: VoiceName, lines: Lines) -> Patter:
     # The agent's voice is the one that the stock recogniser understands best.
     _, tts = pick(voice.value, role="agent", phrases=())
     callee = TypedCallee(tts, lines, takes_turns=not sys.stdin.isatty())
-    return Patter.local(voice=voice.value, callee=lambda _: callee)
+    return Patter.local(voice=voice.value, callee=lambda _: callee, tools=_tools() if tools else ())
 
 
 def _facts(phone: Patter, *, you: bool) -> Facts:
@@ -145,6 +164,8 @@ def _facts(phone: Patter, *, you: bool) -> Facts:
         notes.append("data tones carry the words as sound; nobody speaks")
     if network.voice_note:
         notes.append(network.voice_note)
+    if network.agent.tools:
+        notes.append(f"in-call tool: {', '.join(tool.name for tool in network.agent.tools)}")
     stt, llm, tts = (
         part.model.removeprefix("local/") for part in (network.agent.stt, network.agent.llm, network.agent.tts)
     )

@@ -161,7 +161,8 @@ def _tool(view: CallView, event: Mapping[str, Any]) -> CallView:
     note = f"→ failed: {event.get('reason') or 'error'}" if event.get("is_error") else "→ done"
     if event["name"] == "end_call" and not event.get("is_error"):
         note = "→ says goodbye and hangs up"
-    return _add(view, Row(event["at_s"], "tool", f"{event['name']}()", f"{note}  {event['duration_ms']:.0f} ms"))
+    began = event["at_s"] - event["duration_ms"] / 1000
+    return _add(view, Row(began, "tool", f"{event['name']}()", f"{note}  {event['duration_ms']:.0f} ms"))
 
 
 def _digits(view: CallView, event: Mapping[str, Any]) -> CallView:

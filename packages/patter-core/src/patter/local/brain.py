@@ -15,6 +15,7 @@ from typing import Self
 
 import anyio
 
+from patter.local.diary import DIARY, ENTRY, FILLER
 from patter.local.goal import Goal
 from patter.local.times import ClockTime, find_times, plain
 from patter.voice.base import Delta, Message, ToolCall, ToolSpec, Usage
@@ -74,11 +75,12 @@ _YES = re.compile(r"^(?:yes|yeah|yep|sure|okay|ok|of course|certainly|great|all 
 
 @dataclass(frozen=True, slots=True)
 class _Reply:
-    """What to say, and why to hang up after it or which keys to press."""
+    """What to say, and why to hang up after it, which keys to press, or which time to look up."""
 
     text: str
     end: str = ""
     keys: str = ""
+    look_up: str = ""
 
 
 class DemoBrain:
@@ -86,7 +88,8 @@ class DemoBrain:
 
     It says in its first sentence that it is an automated assistant, states the goal, accepts what is
     offered instead, gives the name, and after a confirmation says goodbye and calls ``end_call``. What
-    it does not understand it asks to repeat, twice.
+    it does not understand it asks to repeat, twice. With the tool of `patter.local.diary` it
+    looks up a time that is offered before it answers.
 
     Args:
         delay_s: time before the first word, to play a slower model.
@@ -101,7 +104,7 @@ class DemoBrain:
 
     def stream(self, messages: Sequence[Message], tools: Sequence[ToolSpec]) -> _Answer:
         """Answer a history, word by word; a tool call and the (estimated) usage come last."""
-        reply = _reply(messages)
+        reply = _reply(messages, has_diary=any(tool.name == DIARY for tool in tools))
         deltas: list[Delta] = [*re.findall(r"\S+\s*", reply.text), *_tool_calls(reply, tools, len(messages))]
         asked = sum(len(message.content) for message in messages)
         deltas.append(Usage(asked // 4, len(reply.text) // 4, estimated=True))
@@ -142,15 +145,17 @@ def _tool_calls(reply: _Reply, tools: Sequence[ToolSpec], number: int) -> Iterat
         if reply.keys and re.search(r"dtmf|digits|keys|tone", tool.name):
             names = list(tool.parameters.get("properties", {})) or ["digits"]
             yield ToolCall(f"demo_{number}", tool.name, json.dumps({names[0]: reply.keys}))
+        if reply.look_up and tool.name == DIARY:
+            yield ToolCall(f"demo_{number}", tool.name, json.dumps({"time": reply.look_up}))
 
 
 # --- the rules ------------------------------------------------------------------------------------
 
 
-def _reply(messages: Sequence[Message]) -> _Reply:
+def _reply(messages: Sequence[Message], *, has_diary: bool) -> _Reply:
     goal = _goal(messages)
     if messages and messages[-1].role == "tool":
-        return _Reply("")
+        return _report(messages)
     told = [message.content for message in messages if message.role == "assistant" and message.content]
     notes = [message.content for message in messages[1:] if message.role == "system"]
     last = messages[-1] if messages else Message("system", "")
@@ -161,6 +166,8 @@ def _reply(messages: Sequence[Message]) -> _Reply:
         return reply
     if not heard:
         return _Reply(_introduction(goal)) if not told else _Reply(_THERE)
+    if has_diary and (time := _new_offer(heard, told)):
+        return _Reply("", look_up=time)
     return _answer(goal, told, heard, [plain(m.content) for m in messages if m.role == "user"])
 
 
@@ -254,10 +261,40 @@ _KEYS = {word: str(number) for number, word in enumerate("zero one two three fou
 _KEYS |= {"star": "*", "pound": "#", "hash": "#"}
 
 
-def phrases(goal: str) -> tuple[str, ...]:
+# --- the diary ------------------------------------------------------------------------------------
+
+
+def _new_offer(heard: str, told: Sequence[str]) -> str:
+    """The time that the other side offers, unless it is one of ours."""
+    times = find_times(heard)
+    if not times or not (_OFFER.search(heard) or _HAVE.search(heard)):
+        return ""
+    ours = [time for text in told for time in find_times(text)]
+    return "" if any(time.same(times[-1]) for time in ours) else str(times[-1])
+
+
+def _report(messages: Sequence[Message]) -> _Reply:
+    """What a tool has found out: nothing is to be said of any but the diary."""
+    output = messages[-1]
+    calls = [call for message in messages for call in message.tool_calls if call.id == output.tool_call_id]
+    if not any(call.name == DIARY for call in calls):
+        return _Reply("")
+    found = json.loads(output.content)
+    return _Reply(_taken(found["entry"], found["time"], found["free_at"]) if found.get("entry") else _ACCEPT)
+
+
+def _taken(entry: str, time: object, free_at: object) -> str:
+    return f"I am sorry, there is {entry} at {time}, would {free_at} work?"
+
+
+# --- what it may say ------------------------------------------------------------------------------
+
+
+def phrases(goal: str, *, has_diary: bool = False) -> tuple[str, ...]:
     """All sentences that the demo brain may say for a goal: the language model of whoever hears it."""
     wanted = Goal.of(goal)
     times = [ClockTime(hour, minute) for hour in range(1, 13) for minute in (0, 15, 30, 45)]
+    taken = [FILLER, *(_taken(ENTRY, time, time.later(1, time.minute)) for time in times)]
     return (
         _introduction(wanted),
         f"I am calling {wanted.purpose}.",
@@ -271,4 +308,5 @@ def phrases(goal: str) -> tuple[str, ...]:
         "Appointments, please.",
         *_FIXED,
         *(f"Yes, {time} works for me." for time in times),
+        *(taken if has_diary else ()),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import anyio
 from anyio import TASK_STATUS_IGNORED
@@ -18,6 +18,7 @@ from patter.errors import ConfigError
 from patter.local.brain import DemoBrain, phrases
 from patter.local.callee import Callee, DialedCall, PersonaCallee
 from patter.local.dialogue import Persona
+from patter.local.diary import DIARY
 from patter.local.exchange import Exchange, ExchangeCall, Faults, Timings
 from patter.local.personas import persona as find_persona
 from patter.local.voices import available, pick
@@ -49,6 +50,7 @@ class LocalNetwork:
         callee: makes who answers each call, in place of the persona; the agent then expects any English.
         others: further personas by their numbers, such as those that a call can be transferred to.
         llm: the mind of the local agent; the deterministic demo brain if left out.
+        tools: what the local agent may use during the call, as for `patter.Agent`.
         timings: how fast the network is.
         faults: how the network misbehaves.
 
@@ -66,6 +68,7 @@ class LocalNetwork:
         callee: Callable[[DialedCall], Callee] | None = None,
         others: Mapping[str, Persona] | None = None,
         llm: ChatModel | None = None,
+        tools: Sequence[Any] = (),
         timings: Timings | None = None,
         faults: Faults | None = None,
     ) -> None:
@@ -81,7 +84,7 @@ class LocalNetwork:
         self._kind = cast(Literal["speech", "tones"], self.voice)
         expected = self.persona.phrases if callee is None else ()
         ears, mouth = pick(self._kind, role="agent", phrases=expected)
-        self.agent = Agent(stt=ears, llm=llm or DemoBrain(), tts=mouth)
+        self.agent = Agent(stt=ears, llm=llm or DemoBrain(), tts=mouth, tools=tools)
         self._others = dict(others or {})
         self._callee = callee or self._main
         self.exchange = Exchange(callee=self._answer, announcer=mouth, timings=timings, faults=faults)
@@ -121,5 +124,6 @@ class LocalNetwork:
         return PersonaCallee(other, *pick(self._kind, role="callee", phrases=()))
 
     def _main(self, dialed: DialedCall) -> Callee:
-        sentences = [sentence for goal in self._goals or [""] for sentence in phrases(goal)]
+        has_diary = any(tool.name == DIARY for tool in self.agent.tools)
+        sentences = [sentence for goal in self._goals or [""] for sentence in phrases(goal, has_diary=has_diary)]
         return PersonaCallee(self.persona, *pick(self._kind, role="callee", phrases=sentences))

@@ -19,6 +19,9 @@ _STILL_THERE = "Hello, are you still there?"
 _UNCLEAR = "Sorry, I did not get that."
 _GOODBYE = "Goodbye."
 _FAREWELL = re.compile(r"\b(good ?bye|bye)\b")
+_PATIENCE = re.compile(
+    r"(?:one moment|just a moment|hold on|let me (?:see|look))(?: please| i will look in the diary)?"
+)
 _REFUSAL = re.compile(r"\b(no|not|don't|doesn't|can't|instead|another|other|different)\b")
 
 Asking = Generator[Act, Heard, str]
@@ -29,6 +32,8 @@ def _ask(text: str, timeout_s: float = 8.0) -> Asking:
     yield Say(text)
     for _ in range(3):
         heard = yield Listen(timeout_s)
+        while _PATIENCE.fullmatch(plain(heard.text)):
+            heard = yield Listen(timeout_s)
         if heard.text:
             answer = plain(heard.text)
             return "" if _FAREWELL.search(answer) else answer
@@ -123,6 +128,8 @@ def _salon_phrases() -> Iterator[str]:
         yield f"I also have {ClockTime(hour, 15)}, would that be better?"
         yield f"All right, {ClockTime(hour)} is free. Shall I book it?"
         yield f"You are booked for {ClockTime(hour, 30)}. {_ELSE}"
+        yield f"All right, {ClockTime(hour, 30)} is free. Shall I book it?"
+        yield f"You are booked for tomorrow at {ClockTime(hour, 30)}. {_ELSE}"
     for day in _DAYS:
         yield f"You are booked for {day} at {ClockTime(4, 30)}. {_ELSE}"
 
