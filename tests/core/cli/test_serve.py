@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from tests.documents import LOOKUP_CUSTOMER
 from typer.testing import CliRunner
 
 from patter.cli.app import app
@@ -22,22 +23,6 @@ SHOP = """
 agent = {"system_prompt": "You help the customers of a shop.", "first_message": "Hello, how can I help?"}
 nothing = 3
 """
-BODY: dict[str, Any] = {
-    "name": "lookup_customer",
-    "display_name": "Kunden-Lookup",
-    "description": "Looks up customer info by phone number",
-    "tool_type": "http_request",
-    "config": {
-        "url": "https://crm.example.com/api/customers",
-        "method": "GET",
-        "headers": [{"key": "Authorization", "value": "Bearer YOUR_KEY"}],
-        "timeout": 30,
-        "speak_during_execution": True,
-        "speak_after_execution": True,
-    },
-    "priority": 1,
-    "is_enabled": True,
-}
 
 
 class Running:
@@ -101,7 +86,7 @@ def running(folder: Path) -> Iterator[Running]:
 def test_c31_c32_c35_a_tool_is_created_once_and_is_there_after_a_restart(
     running: Running, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert [running.post("/agents/agent/tools", BODY).status_code for _ in range(2)] == [201, 409]
+    assert [running.post("/agents/agent/tools", LOOKUP_CUSTOMER).status_code for _ in range(2)] == [201, 409]
     running.read_until("completed")  # the call that --say asks for
     code, out = running.stop()
     assert code == 130

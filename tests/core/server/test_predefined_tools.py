@@ -9,6 +9,7 @@ import anyio
 import httpx2
 import pytest
 from tests.core.server.tool_desk import ASK, BYE, Desk, answer, desk, heard, inline
+from tests.documents import GET_TEMPERATURE as WEATHER
 
 from patter.local.dialogue import Listen, Say, Wait, scripted
 from patter.testing import reply
@@ -19,15 +20,6 @@ pytestmark = pytest.mark.anyio
 EVERYTHING = ["tools:read", "tools:write", "agents:read", "agents:write", "tools:serve"]
 OPEN = {"first_message": None, "system_prompt": None}
 KEYS = {"serving-key": {"permissions": EVERYTHING}}
-WEATHER = {
-    "name": "get_temperature",
-    "description": "Get the current temperature for a specific city",
-    "type": "custom_websocket",
-    "execution_mode": "sync",
-    "parameters": [
-        {"type": "string", "name": "city", "description": "The city to get the temperature for", "is_required": True}
-    ],
-}
 
 
 async def api(where: Desk, method: str, path: str, body: Any = None) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.documents import GET_TEMPERATURE, LOOKUP_CUSTOMER
 
 from patter import ConfigError, Tool, ToolContext
 from patter.tools.configs import CustomWebsocketConfig, SpeechPolicy, WebhookConfig
@@ -24,36 +25,8 @@ async def handler(arguments: dict[str, Any], context: ToolContext) -> str:
 
 HANDLER = {"name": "get_order", "description": "Looks up an order.", "parameters": SCHEMA, "handler": handler}
 WEBHOOK = {"name": "get_order", "description": "Looks up an order.", "parameters": SCHEMA, "webhook_url": URL}
-TALKPILOT = {
-    "name": "lookup_customer",
-    "display_name": "Kunden-Lookup „für alle“",
-    "description": "Looks up customer info by phone number",
-    "tool_type": "http_request",
-    "config": {
-        "url": "https://crm.example.com/api/customers",
-        "method": "GET",
-        "headers": [{"key": "Authorization", "value": "Bearer YOUR_KEY"}],
-        "timeout": 30,
-        "speak_during_execution": True,
-        "speak_after_execution": True,
-    },
-    "priority": 1,
-    "is_enabled": True,
-}
-PREDEFINED = {
-    "name": "get_temperature",
-    "description": "Get the current temperature for a specific city",
-    "type": "custom_websocket",
-    "execution_mode": "sync",
-    "parameters": [
-        {
-            "type": "string",
-            "name": "city",
-            "description": "The city to get the temperature for",
-            "is_required": True,
-        }
-    ],
-}
+TALKPILOT = LOOKUP_CUSTOMER | {"display_name": "Kunden-Lookup „für alle“"}
+PREDEFINED = GET_TEMPERATURE
 CITY = {
     "type": "object",
     "properties": {"city": {"type": "string", "description": "The city to get the temperature for"}},

@@ -9,6 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from tests.documents import GET_TEMPERATURE, LOOKUP_CUSTOMER
 
 from patter.server.rest.app import ENDPOINTS, build_api
 from patter.server.rest.openapi import describe
@@ -16,29 +17,6 @@ from patter.server.rest.openapi import describe
 pytestmark = pytest.mark.anyio
 
 DOCUMENT = describe(ENDPOINTS, "/v1")
-SEED_C = {
-    "name": "lookup_customer",
-    "display_name": "Kunden-Lookup",
-    "description": "Looks up customer info by phone number",
-    "tool_type": "http_request",
-    "config": {
-        "url": "https://crm.example.com/api/customers",
-        "method": "GET",
-        "headers": [{"key": "Authorization", "value": "Bearer YOUR_KEY"}],
-        "timeout": 30,
-        "speak_during_execution": True,
-        "speak_after_execution": True,
-    },
-    "priority": 1,
-    "is_enabled": True,
-}
-SEED_D = {
-    "name": "get_temperature",
-    "description": "Get the current temperature for a specific city",
-    "type": "custom_websocket",
-    "execution_mode": "sync",
-    "parameters": [{"type": "string", "name": "city", "description": "The city", "is_required": True}],
-}
 
 
 def schema(name: str) -> Draft202012Validator:
@@ -78,16 +56,16 @@ async def test_it_names_where_it_is_mounted(api: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "body", "fits"),
     [
-        ("ToolCreate", SEED_C, True),
-        ("ToolCreate", SEED_C | {"tool_type": "end_call"}, False),
-        ("ToolCreate", SEED_C | {"nothing": 1}, False),
-        ("ToolCreate", {key: value for key, value in SEED_C.items() if key != "config"}, False),
-        ("ToolCreate", SEED_C | {"config": {"url": "https://a.example", "nothing": 1}}, False),
-        ("ToolCreate", SEED_C | {"tool_type": "play_tone", "config": {"dtmf_digit": "1", "volume": 2}}, False),
+        ("ToolCreate", LOOKUP_CUSTOMER, True),
+        ("ToolCreate", LOOKUP_CUSTOMER | {"tool_type": "end_call"}, False),
+        ("ToolCreate", LOOKUP_CUSTOMER | {"nothing": 1}, False),
+        ("ToolCreate", {key: value for key, value in LOOKUP_CUSTOMER.items() if key != "config"}, False),
+        ("ToolCreate", LOOKUP_CUSTOMER | {"config": {"url": "https://a.example", "nothing": 1}}, False),
+        ("ToolCreate", LOOKUP_CUSTOMER | {"tool_type": "play_tone", "config": {"dtmf_digit": "1", "volume": 2}}, False),
         ("ToolChange", {"config": {"timeout": None}, "display_name": None}, True),
         ("ToolChange", {"id": "x"}, False),
-        ("WorkspaceToolCreate", SEED_D, True),
-        ("WorkspaceToolCreate", SEED_D | {"type": "custom_webhook"}, False),
+        ("WorkspaceToolCreate", GET_TEMPERATURE, True),
+        ("WorkspaceToolCreate", GET_TEMPERATURE | {"type": "custom_webhook"}, False),
         ("AgentCreate", {"name": "weather-assistant", "tools": ["get_temperature"], "prompt": None}, True),
         ("AgentCreate", {"name": "two words"}, False),
         ("AgentChange", {"greeting": None}, True),
@@ -99,10 +77,10 @@ def test_bodies(name: str, body: Any, fits: bool) -> None:
 
 
 async def test_answers(api: Any) -> None:
-    await api.made("/tools", **SEED_D)
+    await api.made("/tools", **GET_TEMPERATURE)
     await api.made("/agents", name="desk", tools=["get_temperature"])
     api.programmed("own")
-    tool = await api.made("/agents/desk/tools", **SEED_C, speech={"filler": "Moment"})
+    tool = await api.made("/agents/desk/tools", **LOOKUP_CUSTOMER, speech={"filler": "Moment"})
     document = await api.made("/agents/desk/knowledge", text="a", source="b")
     for path, name in (
         ("/health", "Health"),

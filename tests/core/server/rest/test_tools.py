@@ -10,29 +10,14 @@ from uuid import UUID, uuid4
 
 import anyio
 import pytest
+from tests.documents import LOOKUP_CUSTOMER as LOOKUP
+from tests.documents import LOOKUP_CUSTOMER_JSON as SEED
 
 from patter.server.listener import bind, serve
 from patter.store.base import agent_id
 
 pytestmark = pytest.mark.anyio
 
-SEED = """{
-    "name": "lookup_customer",
-    "display_name": "Kunden-Lookup",
-    "description": "Looks up customer info by phone number",
-    "tool_type": "http_request",
-    "config": {
-      "url": "https://crm.example.com/api/customers",
-      "method": "GET",
-      "headers": [{"key": "Authorization", "value": "Bearer YOUR_KEY"}],
-      "timeout": 30,
-      "speak_during_execution": true,
-      "speak_after_execution": true
-    },
-    "priority": 1,
-    "is_enabled": true
-  }"""
-LOOKUP = json.loads(SEED)
 BYE = {
     "name": "bye",
     "description": "Ends the call when the caller is done",

@@ -6,20 +6,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from tests.documents import GET_TEMPERATURE as SEED
 
 from patter.tools.model import Tool
 
 pytestmark = pytest.mark.anyio
-
-SEED: dict[str, Any] = {
-    "name": "get_temperature",
-    "description": "Get the current temperature for a specific city",
-    "type": "custom_websocket",
-    "execution_mode": "sync",
-    "parameters": [
-        {"type": "string", "name": "city", "description": "The city to get the temperature for", "is_required": True}
-    ],
-}
 
 
 async def test_a_tool_is_created_shown_changed_and_deleted(api: Any) -> None:

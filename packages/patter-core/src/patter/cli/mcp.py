@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -14,6 +13,7 @@ import typer
 from patter.cli.demo import PersonaName
 from patter.cli.exit_codes import INTERRUPTED, OK
 from patter.cli.options import MaxDuration, reporting
+from patter.cli.stopping import a_signal
 from patter.cli.vendors import MindName, check_variables, choose_mind, twilio_phone, vendor_agent
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["mcp"]
 
-_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _ANSWER_S = 0.2
 """The envelopes of calls that a signal has ended reach their clients in this time."""
 
@@ -131,10 +130,7 @@ async def _until_signal(tool: PatterTool, serve: Callable[[], Awaitable[None]], 
 
     async def wait_for_signal() -> None:
         nonlocal code
-        with anyio.open_signal_receiver(*_SIGNALS) as signals:
-            async for _ in signals:
-                break
-        # From here on another signal ends the program at once.
+        await a_signal()
         code = INTERRUPTED
         await tool.stop()
         await anyio.sleep(_ANSWER_S)

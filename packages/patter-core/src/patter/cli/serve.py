@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,6 +18,7 @@ from patter.cli.demo import VoiceName
 from patter.cli.exit_codes import INTERRUPTED, OK
 from patter.cli.loading import find
 from patter.cli.options import reporting
+from patter.cli.stopping import a_signal
 from patter.cli.vendors import check_variables, choose_mind
 from patter.errors import ConfigError
 from patter.policy.numbers import mask_number
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
-_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _KEY = "PATTER_API_KEY"
 _IN_MEMORY = "sqlite://"
 
@@ -154,9 +153,7 @@ async def _until_signal(phone: Patter, agent: Agent, limits: Mapping[str, Any], 
 
     async def wait_for_signal() -> None:
         nonlocal code
-        with anyio.open_signal_receiver(*_SIGNALS) as signals:
-            async for _ in signals:
-                break
+        await a_signal()
         code = INTERRUPTED
         _note("stopping; live calls are hung up")
         await phone.stop()
