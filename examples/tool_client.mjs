@@ -14,7 +14,7 @@ export class ToolClient {
    *   tools: what the config brings, or names; handlers: by the tools' names, plain or async.
    */
   constructor(url, options) {
-    this.url = new URL("/v1/tools/ws", url.replace(/^http/, "ws"));
+    this.url = `${url.replace(/^http/, "ws").replace(/\/$/, "")}/v1/tools/ws`;
     this.options = options;
     this.waitMs = 500;
   }

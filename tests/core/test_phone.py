@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 import anyio.to_thread
+import httpx2
 import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp
 
-from patter import Agent, CallResult, ConfigError, Patter, Twilio
+from patter import Agent, CallResult, ConfigError, Patter, RemoteToolClient, Twilio
 from patter.carriers.addresses import public_url
 from patter.local.brain import DemoBrain
 from patter.local.dialogue import Listen, Say, scripted
@@ -119,9 +120,10 @@ class HostServer:
 async def test_a_phone_lives_on_the_hosts_own_server(mounted: bool) -> None:
     host = HostServer()
     path = "/phone" if mounted else ""
-    phone = Patter.local(
-        BRIEF, voice="tones", timings=Timings.quick(), webhook_url=f"http://127.0.0.1:{host.port}{path}"
-    )
+    url = f"http://127.0.0.1:{host.port}{path}"
+    keys = {"key": {"permissions": ["tools:serve", "agents:read"]}}
+    phone = Patter.local(BRIEF, voice="tones", timings=Timings.quick(), webhook_url=url, api_keys=keys)
+    client = RemoteToolClient(url, agent="desk", api_key="key")
     inner = phone.asgi()
 
     @asynccontextmanager
@@ -139,6 +141,13 @@ async def test_a_phone_lives_on_the_hosts_own_server(mounted: bool) -> None:
         engine = phone.engine
         work = lambda: engine.run_sync(lambda _: phone.call(TO, goal="Book a table."))  # noqa: E731
         results.append(await anyio.to_thread.run_sync(work))
+        await phone.start(phone.agent(name="desk"))
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            agents = await http.get(f"{url}/v1/agents", headers={"X-API-Key": "key"})
+        assert [agent["name"] for agent in agents.json()] == ["desk"]
+        async with anyio.create_task_group() as clients:
+            await clients.start(client.run)
+            clients.cancel_scope.cancel()
         server.should_exit = True
     assert [result.status for result in results] == ["completed", "completed"]
     assert not phone.is_running

@@ -48,7 +48,8 @@ class RemoteToolClient:
     was lost, nothing is sent on the next one.
 
     Args:
-        url: where the phone is, such as ``https://phone.example.com``; plain http for this machine alone.
+        url: where the phone is, such as ``https://phone.example.com`` (with the path under which it is mounted), or the
+            address of its tool socket. Plain http is for this machine alone.
         agent: the name or the id of the agent.
         api_key: with the permission ``tools:serve``; else ``PATTER_API_KEY``.
         client_tools: handlers of tools that the phone knows, by their names. Each takes ``(args, context)``.
@@ -264,5 +265,5 @@ def _socket_url(url: str) -> str:
         raise ConfigError("url must be the phone's address, such as https://phone.example.com.")
     if scheme == "ws" and not is_loopback(url):
         raise ConfigError("url must be https:// or wss://: the key would be readable on the way.")
-    path = parts.path if parts.path.strip("/") else _PATH
+    path = parts.path if parts.path.endswith("/ws") else parts.path.rstrip("/") + _PATH
     return urlunsplit((scheme, parts.netloc, path, parts.query, ""))
