@@ -182,6 +182,8 @@ async def test_x25_a_client_that_vanishes_ends_what_it_has_at_once() -> None:
     async with anyio.create_task_group() as tasks:
         asking = await begun(tasks, hub)
         hub.leave(other.client)
+        await anyio.wait_all_tasks_blocked()
+        assert not asking.over.is_set()
         hub.leave(program.client)
         await asking.over.wait()
     assert isinstance(asking.error, ToolRefusal) and asking.error.reason == "shutdown"
