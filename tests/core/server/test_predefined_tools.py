@@ -37,9 +37,10 @@ async def test_d04_d05_d06_a_tool_is_made_once_and_named_by_an_agent(config: dic
     async with desk(reply(ASK), reply("It is warm. Goodbye.", BYE), api_keys=KEYS, agent=OPEN) as where:
         made = await api(where, "POST", "/tools", WEATHER)
         assert made == {"id": made["id"], "name": "get_temperature"}
-        await api(where, "POST", "/agents", {"name": "desk", "tools": ["get_temperature"], "greeting": "Good day."})
         async with where.connected(**config) as socket:
             await heard(socket, "ready_to_start_conversation")
+            body = {"name": "desk", "tools": ["get_temperature"], "greeting": "Good day."}
+            await api(where, "POST", "/agents", body)  # the client that is there already carries them out too
             await where.call_in()
             call = await answer(socket, {"temperature": "24°"})
             done = await heard(socket, "tool_call_output_processed")

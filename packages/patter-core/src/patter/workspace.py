@@ -125,14 +125,14 @@ class Workspace:
             system_prompt=prompt,
             first_message=first,
             knowledge=self.knowledge.of(known.id) if agent.knowledge is None else agent.knowledge,
-            variables={**self.hub.variables(known.id), **agent.variables},
+            variables={**self.hub.variables(known.name), **agent.variables},
         )
 
     def shelf(self, agent: Agent, call_id: Callable[[], str]) -> Shelf | None:
         """The tools from outside for one call of an agent; an agent without a name has none."""
         if agent.name is None or (known := self.agent(agent.name)) is None:
             return None
-        return _CallShelf(self, known.name, known.id, call_id)
+        return _CallShelf(self, known.name, call_id)
 
     def overheard(self, agent: Agent, sink: EventSink | None) -> EventSink | None:
         """The sink of a call's progress events, with the clients of its agent listening in."""
@@ -141,7 +141,7 @@ class Workspace:
             return sink
 
         def tell(event: dict[str, Any]) -> None:
-            self.hub.heard(known.id, event)
+            self.hub.heard(known.name, event)
             if sink is not None:
                 sink(event)
 
@@ -152,7 +152,6 @@ class Workspace:
 class _CallShelf:
     workspace: Workspace
     agent: str
-    id: str
     call_id: Callable[[], str]
 
     @property
@@ -161,12 +160,12 @@ class _CallShelf:
 
     def tools(self) -> Sequence[Tool]:
         workspace, call_id = self.workspace, self.call_id()
-        inline = workspace.hub.inline(self.id, call_id)
+        inline = workspace.hub.inline(self.agent, call_id)
         if (known := workspace.agent(self.agent)) is None:
             return inline
-        return *workspace.offered(known, workspace.hub.named(self.id, call_id)), *inline
+        return *workspace.offered(known, workspace.hub.named(self.agent, call_id)), *inline
 
     async def ask(self, tool: Tool, arguments: Mapping[str, Any], context: ToolContext) -> Any:
         limit_ms = tool.limit_ms
         assert limit_ms is not None, "a custom_websocket has a time limit"
-        return await self.workspace.hub.ask(self.id, tool, arguments, context, limit_s=limit_ms / 1000)
+        return await self.workspace.hub.ask(self.agent, tool, arguments, context, limit_s=limit_ms / 1000)

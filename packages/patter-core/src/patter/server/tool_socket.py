@@ -160,7 +160,7 @@ class _Session:
                 self._workspace.hub.answer(client, message)
             case wire.Config():
                 known = self._known(message)
-                if known.id != client.agent:
+                if known.name != client.agent:
                     problem = {"agent": "it cannot be changed; open another socket"}
                     raise WireError("invalid_config", "The config is for another agent.", problem)
                 self._check(message, known)
@@ -193,7 +193,7 @@ class _Session:
         key = self._key(message)
         known = self._known(message, key)
         self._check(message, known)
-        return Client(send=self._send, agent=known.id, config=message)
+        return Client(send=self._send, agent=known.name, config=message)
 
     def _key(self, config: wire.Config) -> Key:
         try:

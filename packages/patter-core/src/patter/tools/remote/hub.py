@@ -26,7 +26,7 @@ class Client:
 
     Args:
         send: takes a message; never waits and never raises.
-        agent: the id of the agent whose tools it carries out.
+        agent: the name of the agent whose tools it carries out.
         config: what it has asked for.
     """
 
