@@ -14,6 +14,10 @@ export class ToolClient {
    *   tools: what the config brings, or names; handlers: by the tools' names, plain or async.
    */
   constructor(url, options) {
+    const { protocol, hostname } = new URL(url);
+    if (protocol === "http:" && !["127.0.0.1", "localhost", "[::1]"].includes(hostname)) {
+      throw new Error("The address must be https://, or the key could be read on the way.");
+    }
     this.url = `${url.replace(/^http/, "ws").replace(/\/$/, "")}/v1/tools/ws`;
     this.options = options;
     this.waitMs = 500;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import anyio
@@ -127,6 +128,63 @@ async def test_strangers_cannot_take_all_places(shared_desk: Desk, monkeypatch: 
     async with connect(shared_desk.url, proxy=None):
         with pytest.raises(InvalidStatus):
             await connect(shared_desk.url, proxy=None)
+
+
+async def test_a_stranger_has_little_to_say_before_its_key_is_known(shared_desk: Desk) -> None:
+    async with shared_desk.connected(key=None, api_key="serving-key", agent="x" * 70_000) as socket:
+        assert "65536 bytes" in (await heard(socket, "error"))["error"]["message"]
+
+
+async def test_who_has_shown_a_key_does_not_wait_behind_strangers(
+    shared_desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool_socket, "MAX_UNCONFIGURED", 1)
+    async with connect(shared_desk.url, proxy=None), shared_desk.connected() as socket:
+        await heard(socket, "ready_to_start_conversation")
+
+
+async def test_half_a_character_and_other_odd_outputs_come_back_as_they_were() -> None:
+    async with desk(reply(ASK), reply("It is odd. Goodbye.", BYE)) as where:
+        async with where.connected(tools=[inline()]) as socket:
+            await heard(socket, "ready_to_start_conversation")
+            await where.call_in()
+            await answer(socket, {"broken": "\ud83d"})
+            done = await heard(socket, "tool_call_output_processed")
+            assert done["output"] == {"broken": "\ud83d"}
+            await where.over()
+    assert where.results_told() == [{"error": "handler_error"}]
+
+
+async def test_a_key_that_expires_is_not_served_any_longer() -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=1.5)
+    keys = {"serving-key": {"permissions": ["tools:serve"], "expires_at": soon}}
+    async with desk(api_keys=keys) as where, where.connected() as socket:
+        await heard(socket, "ready_to_start_conversation")
+        with anyio.fail_after(5):
+            await socket.wait_closed()
+    assert socket.close_code == 4401
+
+
+async def test_a_phone_that_stops_says_so() -> None:
+    async with desk() as where, where.connected() as socket:
+        await heard(socket, "ready_to_start_conversation")
+        await where.phone.stop()
+        with anyio.fail_after(5):
+            await socket.wait_closed()
+    assert socket.close_code == 1001
+
+
+async def test_a_flood_of_words_does_not_end_the_call() -> None:
+    caller = scripted(Listen(), Wait(1.5), Say("Goodbye then."), Listen(), Wait(0.3))
+    async with desk(reply("Goodbye.", BYE)) as where:
+        await where.call_in(caller)
+        async with where.connected(call_id=where.call_id, tools=[]) as socket:
+            await heard(socket, "ready_to_start_conversation")
+            for _ in range(6000):
+                await socket.send('{"type": "add_system_message", "system_message": "One more thing."}')
+            assert (await heard(socket, "warning"))["warning"]["code"] == "not_done"
+            result = await where.over()
+    assert (result.status, result.details.error) == ("completed", None)
 
 
 async def test_x25_a_client_that_vanishes_in_the_call_ends_its_tool_at_once() -> None:

@@ -241,6 +241,20 @@ async def test_e19_e21_e22_a_reset_drops_what_is_late_and_frees_the_ids(make: Ma
     assert await answer(room, event()) == "of the new one"
 
 
+@pytest.mark.parametrize("act", ["reset", "cancel"])
+async def test_e19_e21_a_call_that_has_not_begun_is_dropped_too(make: Make, act: str) -> None:
+    runs: list[str] = []
+    room = await make({"tool": lambda args, context: runs.append(context.call_id)})
+    room.manager.handle_event(event())
+    if act == "reset":
+        room.manager.reset()
+    else:
+        room.manager.cancel("c1")
+    late = ("client.tool.error", {"call_id": "c1", "tool_name": "tool", "reason": "shutdown"})
+    await settled(lambda: late in room.told)
+    assert (runs, room.first.sent) == ([], [])
+
+
 async def test_e20_a_destroyed_manager_answers_nothing(make: Make) -> None:
     room = await make({"tool": lambda args, context: 1})
     room.manager.destroy()

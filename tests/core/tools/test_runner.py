@@ -145,7 +145,7 @@ async def test_a_strict_tool_takes_null_for_what_is_left_out(strict: bool, outpu
     assert (await run(echo, arguments, parameters=SCHEMA, strict=strict)).output == output
 
 
-@pytest.mark.parametrize("arguments", ["{", "[" * 100_000])
+@pytest.mark.parametrize("arguments", ["{", "[" * 100_000, '{"order": NaN}', '{"order": -Infinity}'])
 async def test_arguments_that_are_no_json_are_a_safe_code(arguments: str) -> None:
     assert (await run(echo, arguments)).output == '{"error": "invalid_arguments"}'
 

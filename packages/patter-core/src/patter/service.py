@@ -87,6 +87,7 @@ class PhoneService:
         self._prices = prices
         self._allow_hosts = allow_hosts
         self._api = api
+        self._workspace: Workspace | None = None
         self._store = MemoryCallStore()
         self._starting = anyio.Lock()
         self._stopping = anyio.Event()
@@ -192,6 +193,8 @@ class PhoneService:
                 task_status.started()
                 await self._stopping.wait()
                 await board.close()
+                if self._workspace is not None:
+                    await self._workspace.hub.end()
                 tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             error = first_error(group)
@@ -201,6 +204,10 @@ class PhoneService:
             _log.error("The phone's service failed with %s; its live calls are ended.", type(error).__name__)
             await board.close()
         finally:
+            workspace, self._workspace = self._workspace, None
+            if workspace is not None:
+                with anyio.CancelScope(shield=True):
+                    await workspace.aclose()
             self.board = None
             self._stopped.set()
 
@@ -209,10 +216,12 @@ class PhoneService:
         # The heavy rooms are entered now, in a thread, and not when the package is imported.
         for room in ("patter.call.switchboard", "patter.server.app", *(("patter.server.api",) if self._api else ())):
             await anyio.to_thread.run_sync(import_module, room)
-        workspace = None if self._api is None else await self._open_workspace(self._api, tasks)
+        if self._api is not None:
+            await self._open_workspace(self._api, tasks)
         if self.app is not None:
-            board, app = self._build(carrier, tasks, workspace, self._webhook or "")
+            board, app = self._build(carrier, tasks, self._webhook or "")
             self.app.router.routes[:] = app.routes
+            self.app.router.redirect_slashes = app.router.redirect_slashes
             return board
         listener = import_module("patter.server.listener")
         sock = listener.bind(self._host, self.port)
@@ -221,7 +230,7 @@ class PhoneService:
             address = self._webhook or f"http://127.0.0.1:{port}"
             if self._has_tunnel:
                 address = await tasks.start(import_module("patter.server.tunnel").tunnel, port)
-            board, app = self._build(carrier, tasks, workspace, address)
+            board, app = self._build(carrier, tasks, address)
         except BaseException:
             sock.close()
             raise
@@ -229,10 +238,9 @@ class PhoneService:
         await tasks.start(listener.serve, app, sock, import_module(room).MAX_MESSAGE_BYTES)
         return board
 
-    def _build(
-        self, carrier: Carrier, tasks: TaskGroup, workspace: Workspace | None, address: str
-    ) -> tuple[Switchboard, Starlette]:
+    def _build(self, carrier: Carrier, tasks: TaskGroup, address: str) -> tuple[Switchboard, Starlette]:
         """The switchboard, and the web application before it."""
+        workspace = self._workspace
         board: Switchboard = import_module("patter.call.switchboard").Switchboard(
             carrier,
             address,
@@ -255,12 +263,12 @@ class PhoneService:
             )
         return board, app
 
-    async def _open_workspace(self, api: Api, tasks: TaskGroup) -> Workspace:
+    async def _open_workspace(self, api: Api, tasks: TaskGroup) -> None:
         room = await anyio.to_thread.run_sync(import_module, "patter.workspace")
         workspace: Workspace = room.open_workspace(api.store)
+        self._workspace = workspace
         await workspace.catalogue.refresh()
-        tasks.start_soon(workspace.serve)
-        return workspace
+        tasks.start_soon(workspace.catalogue.follow)
 
 
 class Lifespan:

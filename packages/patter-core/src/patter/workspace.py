@@ -77,14 +77,10 @@ class Workspace:
         self.hub = Hub()
         self._programmed: dict[str, Agent] = {}
 
-    async def serve(self) -> None:
-        """See what other processes write to the store, until cancelled; then let go of it."""
-        try:
-            await self.catalogue.follow()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await self.store.close()
-                await anyio.to_thread.run_sync(self.knowledge.close)
+    async def aclose(self) -> None:
+        """Let go of the store, and of the documents."""
+        await self.store.close()
+        await anyio.to_thread.run_sync(self.knowledge.close)
 
     def introduce(self, agent: Agent) -> None:
         """Let an agent of the program be found by its name. An agent without a name cannot be changed from outside."""
@@ -104,8 +100,10 @@ class Workspace:
         return stored + programmed
 
     def agent(self, name_or_id: str) -> KnownAgent | None:
-        """The agent of this name or this id."""
-        return next((one for one in self.agents() if name_or_id in (one.id, one.name)), None)
+        """The agent of this id, or else of this name."""
+        agents = self.agents()
+        by_id = next((one for one in agents if one.id == name_or_id), None)
+        return by_id or next((one for one in agents if one.name == name_or_id), None)
 
     def offered(self, known: KnownAgent, also: Iterable[str] = ()) -> Sequence[Tool]:
         """What an agent may use beside what its program has given it; ``also`` names tools of the workspace."""
@@ -132,7 +130,7 @@ class Workspace:
         """The tools from outside for one call of an agent; an agent without a name has none."""
         if agent.name is None or (known := self.agent(agent.name)) is None:
             return None
-        return _CallShelf(self, known.name, call_id)
+        return _CallShelf(self, known.id, known.name, call_id)
 
     def overheard(self, agent: Agent, sink: EventSink | None) -> EventSink | None:
         """The sink of a call's progress events, with the clients of its agent listening in."""
@@ -151,7 +149,8 @@ class Workspace:
 @dataclass(frozen=True, slots=True)
 class _CallShelf:
     workspace: Workspace
-    agent: str
+    id: str
+    name: str
     call_id: Callable[[], str]
 
     @property
@@ -160,12 +159,18 @@ class _CallShelf:
 
     def tools(self) -> Sequence[Tool]:
         workspace, call_id = self.workspace, self.call_id()
-        inline = workspace.hub.inline(self.agent, call_id)
-        if (known := workspace.agent(self.agent)) is None:
-            return inline
-        return *workspace.offered(known, workspace.hub.named(self.agent, call_id)), *inline
+        known = self._agent()
+        name = self.name if known is None else known.name
+        inline = workspace.hub.inline(name, call_id)
+        return inline if known is None else (*workspace.offered(known, workspace.hub.named(name, call_id)), *inline)
 
     async def ask(self, tool: Tool, arguments: Mapping[str, Any], context: ToolContext) -> Any:
         limit_ms = tool.limit_ms
         assert limit_ms is not None, "a custom_websocket has a time limit"
-        return await self.workspace.hub.ask(self.agent, tool, arguments, context, limit_s=limit_ms / 1000)
+        known = self._agent()
+        name = self.name if known is None else known.name
+        return await self.workspace.hub.ask(name, tool, arguments, context, limit_s=limit_ms / 1000)
+
+    def _agent(self) -> KnownAgent | None:
+        """The agent, though it may have got another name, or another id when the store took it over."""
+        return self.workspace.agent(self.id) or self.workspace.agent(self.name)

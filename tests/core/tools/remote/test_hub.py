@@ -242,3 +242,44 @@ async def test_clients_hear_what_they_asked_for() -> None:
     assert curious.sent[0] == {"type": "input_text", "text": "Hello", "call_id": CALL}
     assert curious.kinds == ["input_text", "assistant_ended_conversation"]
     assert elsewhere.sent == []
+
+
+async def test_an_inline_tool_is_asked_of_those_that_bring_it() -> None:
+    hub = Hub()
+    brought = tool()
+    one, other = Program(hub, inline=(brought,)), Program(hub)
+    async with anyio.create_task_group() as tasks:
+        asking = await begun(tasks, hub, asked=brought)
+        one.answer("mine")
+        await asking.over.wait()
+    assert (asking.output, other.sent) == ("mine", [])
+
+
+async def test_arguments_that_are_no_json_are_not_sent() -> None:
+    hub = Hub()
+    program = Program(hub)
+    with pytest.raises(ToolRefusal) as caught:
+        await hub.ask(AGENT, tool(), {"x": float("nan")}, ToolContext(call_id=CALL), limit_s=5)
+    assert (caught.value.reason, program.sent) == ("invalid_arguments", [])
+
+
+async def test_a_client_of_a_call_stays_with_it_when_the_carrier_names_it() -> None:
+    hub = Hub()
+    program = Program(hub, call_id="local_1")
+    program.client.is_in_call = {"local_1", "CA1"}.__contains__
+    assert [one.serves_call(id_) for one in [program.client] for id_ in ("local_1", "CA1", "CA2")] == [
+        True,
+        True,
+        False,
+    ]
+
+
+async def test_clients_follow_an_agent_that_is_renamed() -> None:
+    hub = Hub()
+    program = Program(hub, agent="before")
+    hub.rename("before", AGENT)
+    async with anyio.create_task_group() as tasks:
+        asking = await begun(tasks, hub)
+        program.answer("here")
+        await asking.over.wait()
+    assert asking.output == "here"

@@ -33,6 +33,15 @@ INLINE: dict[str, Any] = {
 }
 
 
+def deep() -> dict[str, Any]:
+    """A tool whose parameters are nested more deeply than Python likes."""
+    schema: dict[str, Any] = {"type": "object"}
+    for _ in range(150):
+        schema = {"type": "object", "properties": {"a": schema}}
+    function = INLINE["tool_schema"]["function"] | {"parameters": schema}
+    return INLINE | {"tool_schema": {"type": "function", "function": function}}
+
+
 def config(**fields: Any) -> str:
     return json.dumps({"type": "config", "agent": "weather-assistant", **fields})
 
@@ -88,11 +97,14 @@ def test_a_key_in_a_message_is_not_printed() -> None:
         (config(events=["audio"]), "invalid_config", ["events"]),
         (config(events=[{}]), "invalid_config", ["events"]),
         (config(template_variables=[1]), "invalid_config", ["template_variables"]),
+        (config(template_variables={"caller_phone": "+1"}), "invalid_config", ["template_variables"]),
+        (config(template_variables={"API_KEY": "x"}), "invalid_config", ["template_variables"]),
         (config(tools={}), "invalid_config", ["tools"]),
         (config(tools=["a"] * 129), "invalid_config", ["tools"]),
         (config(tools=[1]), "invalid_config", ["tools.0"]),
         (config(tools=[{"type": "custom_websocket"}]), "invalid_config", ["tools.0"]),
         (config(tools=[{**INLINE, "self": 1}]), "invalid_config", ["tools.0"]),
+        (config(tools=[deep()]), "invalid_config", ["tools.0"]),
         (config(tools=[INLINE | {"tool_call_output_timeout_ms": 1}]), "invalid_config", ["tools.0"]),
         (config(tools=["a", {**INLINE, "type": "custom_webhook"}]), "unsupported_tool_type", ["tools.1.type"]),
         (config(tools=["a", "a"]), "duplicate_tool", ["tools"]),

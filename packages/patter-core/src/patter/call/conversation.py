@@ -36,6 +36,9 @@ from patter.voice.base import Hearing
 
 __all__ = ["Conversation"]
 
+_MOST_NEWS = 200
+"""So much a program outside may say, note and ask for in one call: all of it costs money, and fills the history."""
+
 
 class Conversation:
     """Runs from the moment the line is there until somebody ends the call.
@@ -75,6 +78,7 @@ class Conversation:
         self._emit = emit
         self._hand_over = hand_over
         self._tidings = Tidings(transcript)
+        self._news_left = _MOST_NEWS
         self._facts, self._inbox = anyio.create_memory_object_stream[Fact](4096)
         self._floor = Floor(agent.timing, anyio.current_time())
         self._speaker = Speaker(
@@ -148,6 +152,17 @@ class Conversation:
     def tell(self, news: News) -> None:
         """Let the agent know of something new."""
         self._facts.send_nowait(news)
+
+    def hear_of(self, news: News) -> bool:
+        """The same from outside the phone; False if the conversation is over, or has had enough of it."""
+        if self._news_left == 0:
+            return False
+        self._news_left -= 1
+        try:
+            self._facts.send_nowait(news)
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+            return False
+        return True
 
     async def play(self, audio: bytes) -> None:
         """Play tones in the agent's turn. If the other side has taken the floor, nothing is played."""
@@ -276,7 +291,8 @@ class Conversation:
     # --- the agent's turns ---------------------------------------------------------------------
 
     def _answer(self, clock: TurnClock | None, draft: Reply | None = None, *, closing: bool = False) -> None:
-        self._tidings.answered()
+        if self._speaker.opening is None:  # else the mind is not asked yet
+            self._tidings.answered()
         self._speaker.answer(clock, draft, closing=closing)
 
     async def _turn_over(self, over: TurnOver, now: float) -> Ending | None:
@@ -310,7 +326,7 @@ class Conversation:
             self._facts.send_nowait(NotHandedOver(result.status))
 
     def _tell_news(self) -> None:
-        if not self._tidings.are_due or self._floor.pending:
+        if not self._tidings.are_due or self._floor.pending or self._speaker.opening is not None:
             return
         if self._speaker.plays_music:
             self._speaker.silence(anyio.current_time())

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
-
-import anyio
 
 from patter.call.inbox import News
 
@@ -16,7 +13,10 @@ __all__ = ["LiveCall"]
 
 
 class LiveCall:
-    """A call, for a program that carries out its tools. Before the talk begins and after its end, nothing is done."""
+    """A call, for a program that carries out its tools.
+
+    What is asked for is False if nothing is done: before the talk begins, after its end, and if there was too much.
+    """
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -26,19 +26,22 @@ class LiveCall:
         """The agent that speaks in it."""
         return self._call.request.agent.name
 
-    def say(self, text: str) -> None:
+    def goes_by(self, call_id: str) -> bool:
+        """True if this is the call's id, or was before the carrier gave it one."""
+        return self._call.goes_by(call_id)
+
+    def say(self, text: str) -> bool:
         """Let the agent say this as soon as nobody else speaks."""
-        self._tell(News(text=text))
+        return self._tell(News(text=text))
 
-    def note(self, text: str) -> None:
+    def note(self, text: str) -> bool:
         """Tell the mind something, for its next answer."""
-        self._tell(News(text, is_urgent=False))
+        return self._tell(News(text, is_urgent=False))
 
-    def speak(self, note: str | None) -> None:
+    def speak(self, note: str | None) -> bool:
         """Let the mind answer as soon as nobody speaks."""
-        self._tell(News(note))
+        return self._tell(News(note))
 
-    def _tell(self, news: News) -> None:
-        if self._call.conversation is not None:
-            with suppress(anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.WouldBlock):
-                self._call.conversation.tell(news)
+    def _tell(self, news: News) -> bool:
+        conversation = self._call.conversation
+        return conversation is not None and conversation.hear_of(news)

@@ -10,7 +10,8 @@ from starlette.routing import BaseRoute, Mount, WebSocketRoute
 from patter.server.rest.app import build_api
 from patter.server.rest.gate import Gate
 from patter.server.rest.keys import Keys
-from patter.server.tool_socket import MAX_MESSAGE_BYTES, LiveCalls, tool_socket
+from patter.server.tool_admission import LiveCalls
+from patter.server.tool_socket import MAX_MESSAGE_BYTES, tool_socket
 from patter.workspace import Workspace
 
 __all__ = ["MAX_MESSAGE_BYTES", "api_routes"]

@@ -5,22 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from datetime import UTC, datetime
+from typing import Any
 
 import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from patter.server.rest.errors import ApiError
 from patter.server.rest.gate import Gate
-from patter.server.rest.keys import Key, Permission, presented_key
+from patter.server.rest.keys import Key
+from patter.server.tool_admission import Admission, Admitted, LiveCall, LiveCalls, parsed
 from patter.tools.remote import wire
 from patter.tools.remote.hub import Client
 from patter.tools.remote.wire import WireError
-from patter.workspace import KnownAgent, Workspace
+from patter.workspace import Workspace
 
-__all__ = ["LiveCalls", "tool_socket"]
+__all__ = ["MAX_MESSAGE_BYTES", "MAX_UNCONFIGURED", "tool_socket"]
 
-_CLOSE_CODES = {"unauthorized": 4401, "forbidden": 4403, "unknown_agent": 4404, "no_config": 4408, "too_large": 1009}
+_CLOSE_CODES = {
+    "unauthorized": 4401,
+    "forbidden": 4403,
+    "unknown_agent": 4404,
+    "no_config": 4408,
+    "rate_limited": 4429,
+    "too_large": 1009,
+}
 """By the error that turns a client away; every other one is 4400."""
 _INVALID_CONFIG = 4400
 _GOING_AWAY = 1001
@@ -30,55 +38,40 @@ _BUSY = 1013
 CONFIG_S = 10.0
 MAX_MESSAGE_BYTES = 1024 * 1024
 MAX_UNCONFIGURED = 50
-"""Sockets that have not yet said who they are."""
+"""Sockets of strangers that have not yet said who they are."""
 
 _OUTBOX = 256
 """A client that has not read so many messages is too slow to be waited for."""
 _SEND_S = 10.0
-_PERMISSION: Permission = "tools:serve"
-
-
-class LiveCall(Protocol):
-    """What a client that is bound to a call may do there."""
-
-    @property
-    def agent_name(self) -> str | None:
-        """The agent that speaks in it."""
-
-    def say(self, text: str) -> None:
-        """Let the agent say this as soon as nobody else speaks."""
-
-    def note(self, text: str) -> None:
-        """Tell the mind something, for its next answer."""
-
-    def speak(self, note: str | None) -> None:
-        """Let the mind answer as soon as nobody speaks."""
-
-
-class LiveCalls(Protocol):
-    """The calls that go on."""
-
-    def live(self, call_id: str) -> LiveCall | None:
-        """The call of this id, if it goes on."""
 
 
 def tool_socket(calls: LiveCalls, workspace: Workspace, gate: Gate) -> Callable[[WebSocket], Awaitable[None]]:
     """The endpoint. A key comes in a header, or as ``api_key`` of the first message; it needs ``tools:serve``."""
-    unconfigured = 0
+    admission = Admission(calls, workspace, gate)
+    strangers = 0
 
     async def endpoint(websocket: WebSocket) -> None:
-        nonlocal unconfigured
-        if unconfigured >= MAX_UNCONFIGURED:
+        nonlocal strangers
+        host = "" if websocket.client is None else websocket.client.host
+        key: Key | None = None
+        refusal: WireError | None = None
+        try:
+            key = admission.header_key(host, websocket.headers)
+        except WireError as error:
+            refusal = error
+        is_stranger = key is None
+        # Strangers can fill the limit; who has shown a key does not stand in their queue.
+        if is_stranger and strangers >= MAX_UNCONFIGURED:
             await websocket.close(_BUSY)
             return
         await websocket.accept()
-        session = _Session(websocket, calls, workspace, gate)
+        session = _Session(websocket, workspace, admission, host)
         try:
-            unconfigured += 1
+            strangers += is_stranger
             try:
-                is_welcome = await session.begin()
+                is_welcome = await session.begin(key, refusal)
             finally:
-                unconfigured -= 1
+                strangers -= is_stranger
             if is_welcome:
                 await session.serve()
         finally:
@@ -90,50 +83,66 @@ def tool_socket(calls: LiveCalls, workspace: Workspace, gate: Gate) -> Callable[
 class _Session:
     """One client, from its first message to the end of its socket."""
 
-    def __init__(self, websocket: WebSocket, calls: LiveCalls, workspace: Workspace, gate: Gate) -> None:
+    def __init__(self, websocket: WebSocket, workspace: Workspace, admission: Admission, host: str) -> None:
         self._websocket = websocket
-        self._calls = calls
-        self._workspace = workspace
-        self._gate = gate
+        self._hub = workspace.hub
+        self._admission = admission
+        self._host = host
         self._outbox, self._to_send = anyio.create_memory_object_stream[dict[str, Any]](_OUTBOX)
-        self._client: Client | None = None
-        self._close_code = 1000
         self._scope = anyio.CancelScope()
+        self._close_code = 1000
+        self._key: Key
+        self._admitted: Admitted
 
-    async def begin(self) -> bool:
+    async def begin(self, key: Key | None, refusal: WireError | None) -> bool:
         """Read the first message; False if the client was turned away."""
         try:
             with anyio.fail_after(CONFIG_S):
                 text = await self._receive()
-            if text is not None:
-                self._client = self._admit(text)
+            if refusal is not None:
+                raise refusal  # not before the client listens
+            if text is None:
+                return False
+            self._key = self._admission.first_key(self._host, text) if key is None else key
+            self._admitted = await self._admission.admit(text, self._key)
         except TimeoutError:
             await self._turn_away(WireError("no_config", f"No config came within {CONFIG_S:g} s."))
         except WireError as error:
             await self._turn_away(error)
-        return self._client is not None
+        else:
+            return True
+        return False
 
     async def serve(self) -> None:
-        """Pass messages to and fro until either side is gone."""
-        client = self._client
-        assert client is not None
+        """Pass messages to and fro until either side is gone, or the key has expired."""
+        first = self._admitted
+        client = Client(
+            send=self._send, end=lambda: self._end(_GOING_AWAY), agent=first.agent.name, config=first.config
+        )
+        client.is_in_call = None if first.call is None else first.call.goes_by
         self._send(wire.conversation_created(client.conversation_id))
         self._send({"type": "ready_to_start_conversation"})
-        self._workspace.hub.join(client)
+        self._hub.join(client)
+        if self._key.expires_at is not None:
+            left_s = (self._key.expires_at - datetime.now(UTC)).total_seconds()
+            self._scope.deadline = anyio.current_time() + left_s
         try:
             with self._scope:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._write)
                     await self._read(client)
                     tasks.cancel_scope.cancel()
+            if self._scope.cancelled_caught and self._close_code == 1000:
+                self._close_code = _CLOSE_CODES["unauthorized"]
         except anyio.get_cancelled_exc_class():
             self._close_code = _GOING_AWAY
             raise
         finally:
-            self._workspace.hub.leave(client)
+            self._hub.leave(client)
             self.release()
             with anyio.CancelScope(shield=True):
                 await self._close(self._close_code)
+            client.gone.set()
 
     def release(self) -> None:
         """Nothing is sent any more."""
@@ -147,7 +156,7 @@ class _Session:
             try:
                 if (text := await self._receive()) is None:
                     return
-                self._take(client, wire.parse(text))
+                self._take(client, await parsed(text))
             except WireError as error:
                 if error.code == "too_large":
                     self._close_code = _CLOSE_CODES[error.code]
@@ -157,79 +166,29 @@ class _Session:
     def _take(self, client: Client, message: wire.Message | None) -> None:
         match message:
             case wire.Output():
-                self._workspace.hub.answer(client, message)
+                self._hub.answer(client, message)
             case wire.Config():
-                known = self._known(message)
-                if known.name != client.agent:
+                admitted = self._admission.check(message, self._key)
+                if admitted.agent.id != self._admitted.agent.id and admitted.agent.name != client.agent:
                     problem = {"agent": "it cannot be changed; open another socket"}
                     raise WireError("invalid_config", "The config is for another agent.", problem)
-                self._check(message, known)
-                self._workspace.hub.change(client, message)
-            case wire.Say() | wire.Note() | wire.Generate():
-                self._direct(client, message)
-
-    def _direct(self, client: Client, message: wire.Say | wire.Note | wire.Generate) -> None:
-        call_id = client.config.call_id
-        call = None if call_id is None else self._calls.live(call_id)
-        if call is None:
-            self._send(
-                wire.warning("no_call", "Only a client whose config has the call_id of a live call can do this.")
-            )
-            return
-        match message:
+                self._admitted = admitted
+                client.agent = admitted.agent.name
+                client.is_in_call = None if admitted.call is None else admitted.call.goes_by
+                self._hub.change(client, message)
             case wire.Say(text):
-                call.say(text)
+                self._direct(lambda call: call.say(text))
             case wire.Note(text):
-                call.note(text)
+                self._direct(lambda call: call.note(text))
             case wire.Generate(note):
-                call.speak(note)
+                self._direct(lambda call: call.speak(note))
 
-    # --- the first message ---------------------------------------------------------------------
-
-    def _admit(self, text: str) -> Client:
-        message = wire.parse(text)
-        if not isinstance(message, wire.Config):
-            raise WireError("invalid_config", "The first message must be a config.")
-        key = self._key(message)
-        known = self._known(message, key)
-        self._check(message, known)
-        return Client(send=self._send, agent=known.name, config=message)
-
-    def _key(self, config: wire.Config) -> Key:
-        try:
-            host = "" if self._websocket.client is None else self._websocket.client.host
-            key = self._gate.recognise(host, presented_key(self._websocket.headers) or config.api_key)
-        except ApiError as error:
-            raise WireError("unauthorized", error.message) from None
-        if not key.may(_PERMISSION):
-            raise WireError("forbidden", f"The key lacks the permission {_PERMISSION}.")
-        return key
-
-    def _known(self, config: wire.Config, key: Key | None = None) -> KnownAgent:
-        known = self._workspace.agent(config.agent)
-        if known is None or (key is not None and not key.sees(known.id, known.name)):
-            problem = {"agent": "there is no such agent"}
-            raise WireError("unknown_agent", "There is no such agent.", problem)
-        return known
-
-    def _check(self, config: wire.Config, known: KnownAgent) -> None:
-        """The tools that it names are there, those that it brings are new, and the call is one of the agent's."""
-        offered = {tool.name: tool for tool in (*known.tools, *self._workspace.offered(known))}
-        for place, name in enumerate(config.names or ()):
-            tool = offered.get(name) or self._workspace.catalogue.tool(None, name)
-            if tool is None:
-                raise WireError("unknown_tool", "There is no such tool.", {f"tools.{place}": "there is no such tool"})
-            if tool.tool_type != "custom_websocket":
-                problem = {f"tools.{place}": f"it is of type {tool.tool_type}, which no client carries out"}
-                raise WireError("unsupported_tool_type", "A client carries out custom_websocket tools.", problem)
-        for tool in config.inline:
-            if tool.name in offered or tool.name == "end_call":
-                problem = {"tools": f"the agent has a tool {tool.name} already"}
-                raise WireError("duplicate_tool", "An inline tool has the name of another tool.", problem)
-        if config.call_id is not None:
-            call = self._calls.live(config.call_id)
-            if call is None or call.agent_name != known.name:
-                raise WireError("invalid_config", "The call is not there.", {"call_id": "the agent has no such call"})
+    def _direct(self, act: Callable[[LiveCall], bool]) -> None:
+        call = self._admitted.call
+        if call is None:
+            self._send(wire.warning("no_call", "Only a client whose config has the call_id of a live call may."))
+        elif not act(call):
+            self._send(wire.warning("not_done", "The call does not talk now, or has had too many of these messages."))
 
     # --- the socket ----------------------------------------------------------------------------
 
@@ -237,19 +196,21 @@ class _Session:
         try:
             self._outbox.send_nowait(message)
         except anyio.WouldBlock:
-            self._close_code = _TOO_SLOW
-            self._scope.cancel()
+            self._end(_TOO_SLOW)
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             return  # the client is gone
+
+    def _end(self, code: int) -> None:
+        self._close_code = code
+        self._scope.cancel()
 
     async def _write(self) -> None:
         async for message in self._to_send:
             try:
                 with anyio.fail_after(_SEND_S):
-                    await self._websocket.send_text(json.dumps(message, ensure_ascii=False, default=str))
+                    await self._websocket.send_text(json.dumps(message, default=str))
             except TimeoutError:
-                self._close_code = _TOO_SLOW
-                self._scope.cancel()
+                self._end(_TOO_SLOW)
             except (WebSocketDisconnect, RuntimeError):
                 self._scope.cancel()
 

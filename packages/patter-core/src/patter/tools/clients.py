@@ -129,24 +129,28 @@ class ClientToolManager:
         if self._tasks is None:
             raise RuntimeError("Enter 'async with manager:' before events are handled.")
         self._accepted.add(call.call_id)
-        self._tasks.start_soon(self._answer, call)
+        self._tasks.start_soon(self._answer, call, self._runner.generation)
         return True
 
     def cancel(self, call_id: str) -> None:
         """Nobody waits for this call any more: its handler is stopped, and no output is sent."""
+        self._accepted.discard(call_id)
         self._runner.cancel(call_id)
 
     def reset(self) -> None:
         """The connection was lost: forget what was called. Outputs that are still to come are dropped."""
+        self._accepted.clear()
         self._runner.reset()
 
     def destroy(self) -> None:
         """`reset`, and take every tool away, for good."""
         self._runner.destroy()
 
-    async def _answer(self, call: FunctionCall) -> None:
+    async def _answer(self, call: FunctionCall, generation: int) -> None:
+        if generation != self._runner.generation or call.call_id not in self._accepted:
+            self._tell("error", call.call_id, call.name, reason="shutdown")  # it was reset or cancelled before it began
+            return
         self._accepted.discard(call.call_id)  # nothing is awaited before the runner knows it
-        generation = self._runner.generation
         outcome = await self._runner.run(call.call_id, call.name, call.arguments)
         if outcome.reason == "shutdown":
             return

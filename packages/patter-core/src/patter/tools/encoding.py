@@ -25,9 +25,13 @@ def decode(arguments: str | Mapping[str, Any] | None) -> Any:
     if not arguments.strip():
         return None
     try:
-        return json.loads(arguments)
+        return json.loads(arguments, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise ToolRefusal("invalid_arguments") from None
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def encode(value: Any) -> str:

@@ -27,9 +27,13 @@ def encode_output(call_id: str, output: str, *, is_error: bool = False) -> dict[
     return message | ({"is_error": True} if is_error else {})
 
 
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
 def _value(output: str) -> Any:
     try:
-        value = json.loads(output)
+        value = json.loads(output, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return output
     return value if isinstance(value, dict | list) else output

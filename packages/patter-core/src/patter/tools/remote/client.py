@@ -34,7 +34,8 @@ _READY_S = 10.0
 _CLOSE_S = 1.0
 _SHORTEST_WAIT_S = 0.5
 _LONGEST_WAIT_S = 30.0
-_REFUSED = (4400, 4401, 4403, 4404)
+_UNKNOWN_AGENT = 4404
+_REFUSED = (4400, 4401, 4403, _UNKNOWN_AGENT)
 """Close codes that another attempt would meet again."""
 _MAX_MESSAGE_BYTES = 1024 * 1024
 _SHORTEST_MS, _LONGEST_MS = 1000, 180_000
@@ -82,6 +83,7 @@ class RemoteToolClient:
         self._listeners: dict[str, list[Callable[[dict[str, Any]], object]]] = {}
         self._connection: ClientConnection | None = None
         self._refusal: dict[str, Any] = {}
+        self._was_taken = False
         self._manager = ClientToolManager(
             client_tools,
             get_active_call=lambda: None if self._connection is None else _Active(self._connection),
@@ -176,10 +178,12 @@ class RemoteToolClient:
                     if told.get("type") == "error":
                         self._refusal = told
             self._connection = connection
+            self._was_taken = True
             yield connection
         except ConnectionClosed as closed:
             code = None if closed.rcvd is None else closed.rcvd.code
-            if code in _REFUSED:
+            # A phone that was started again may not know its program's agent before that has its first call.
+            if code in _REFUSED and not (code == _UNKNOWN_AGENT and self._was_taken):
                 raise ConfigError(f"The phone refuses this client: {_told(self._refusal)}") from None
             raise
         finally:
@@ -216,9 +220,7 @@ class RemoteToolClient:
             name=tool.name,
             description=tool.description,
             tool_type="custom_websocket",
-            config={}
-            if tool.timeout_ms is None
-            else {"tool_call_output_timeout_ms": max(tool.timeout_ms, _SHORTEST_MS)},
+            config=_limit(tool.timeout_ms),
             parameters=tool.llm_parameters(),
             strict=tool.strict,
             execution_mode=tool.execution_mode,
@@ -240,7 +242,7 @@ class _Active:
         self._connection = connection
 
     async def send(self, message: dict[str, Any]) -> None:
-        await self._connection.send(json.dumps(message))
+        await self._connection.send(json.dumps(message, allow_nan=False))
 
 
 def _limit(timeout_ms: int | None) -> dict[str, int]:

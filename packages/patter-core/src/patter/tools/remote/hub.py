@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from patter.tools.remote import wire
 
 __all__ = ["Client", "Hub"]
 
+_END_S = 1.0
 _EARLY_S = 0.005
 """A wait that was cancelled so shortly before the tool's time limit has reached it."""
 
@@ -26,23 +28,35 @@ class Client:
 
     Args:
         send: takes a message; never waits and never raises.
+        end: closes the connection, because the phone stops.
         agent: the name of the agent whose tools it carries out.
         config: what it has asked for.
+        is_in_call: whether a call is the one of the config's ``call_id``; by default, whether that is its id.
     """
 
     send: Callable[[dict[str, Any]], None] = field(repr=False)
+    end: Callable[[], None] = field(default=lambda: None, repr=False)
     agent: str
     config: wire.Config
+    is_in_call: Callable[[str], bool] | None = field(default=None, repr=False)
     conversation_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    gone: anyio.Event = field(default_factory=anyio.Event, repr=False)
+    """Set when the connection is closed."""
 
-    def serves(self, tool: str, call_id: str) -> bool:
-        """True if it carries out the tool of this name in this call."""
-        config = self.config
-        if config.call_id not in (None, call_id):
-            return False
-        if config.names is None and not config.inline:
+    def serves_call(self, call_id: str) -> bool:
+        """True if it is there for this call."""
+        if self.config.call_id is None:
             return True
-        return tool in (config.names or ()) or any(one.name == tool for one in config.inline)
+        return self.config.call_id == call_id if self.is_in_call is None else self.is_in_call(call_id)
+
+    def brings(self, tool: str) -> bool:
+        """True if the tool of this name is there because this client is."""
+        return any(one.name == tool for one in self.config.inline)
+
+    def carries_out(self, tool: str) -> bool:
+        """True if it carries out the tool of this name, which is the agent's, or the workspace's."""
+        config = self.config
+        return tool in config.names if config.names is not None else not config.inline
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -72,6 +86,21 @@ class Hub:
     def clients(self) -> int:
         """How many are connected."""
         return len(self._clients)
+
+    async def end(self) -> None:
+        """The phone stops: close every connection, and wait a moment until they are."""
+        clients = list(self._clients)
+        for client in clients:
+            client.end()
+        with anyio.move_on_after(_END_S):
+            for client in clients:
+                await client.gone.wait()
+
+    def rename(self, before: str, after: str) -> None:
+        """An agent has another name now; its clients stay with it."""
+        for client in self._clients:
+            if client.agent == before:
+                client.agent = after
 
     def join(self, client: Client) -> None:
         """A client is there: from now on it carries out what it offers, in place of whoever did before."""
@@ -121,10 +150,12 @@ class Hub:
             limit_s: after which the caller cancels this because it took too long.
 
         Raises:
-            ToolRefusal: ``shutdown``: no client does, or it is gone; ``handler_error``: the client says so.
+            ToolRefusal: ``shutdown``: no client does, or it is gone; ``handler_error``: the client says so;
+                ``invalid_arguments``: they are no JSON.
         """
+        _check_json(arguments)
         call_id = str(context.get("call_id", ""))
-        client = next((one for one in reversed(self._of(agent, call_id)) if one.serves(tool.name, call_id)), None)
+        client = self._whom(agent, call_id, tool.name)
         if client is None:
             raise ToolRefusal("shutdown")
         id_ = f"tool_{uuid.uuid4().hex}"
@@ -185,7 +216,13 @@ class Hub:
                 client.send({"type": "assistant_ended_conversation", "call_id": call_id})
 
     def _of(self, agent: str, call_id: str) -> list[Client]:
-        return [one for one in self._clients if one.agent == agent and one.config.call_id in (None, call_id)]
+        return [one for one in self._clients if one.agent == agent and one.serves_call(call_id)]
+
+    def _whom(self, agent: str, call_id: str, tool: str) -> Client | None:
+        """Who is asked: of those that bring the tool the latest, and else of those that carry it out."""
+        clients = self._of(agent, call_id)
+        able = [one for one in clients if one.brings(tool)] or [one for one in clients if one.carries_out(tool)]
+        return able[-1] if able else None
 
     def _offer(self, client: Client) -> None:
         self.version += 1
@@ -199,6 +236,13 @@ class Hub:
 
 def _names(config: wire.Config) -> set[str]:
     return {*(config.names or ()), *(tool.name for tool in config.inline)}
+
+
+def _check_json(arguments: Mapping[str, Any]) -> None:
+    try:
+        json.dumps(arguments, allow_nan=False, default=str)
+    except (ValueError, RecursionError):
+        raise ToolRefusal("invalid_arguments") from None
 
 
 def _meet(one: wire.Config, other: wire.Config) -> bool:

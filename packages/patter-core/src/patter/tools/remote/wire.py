@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from patter.errors import ConfigError
 from patter.tools.model import Tool
+from patter.tools.variables import SYSTEM_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -190,6 +191,8 @@ def _config(message: Mapping[str, Any]) -> Config:
     variables = message.get("template_variables") or {}
     if not isinstance(variables, dict):
         wrong["template_variables"] = "it must be an object of values by names"
+    elif any(name in SYSTEM_NAMES or name == name.upper() for name in variables):
+        wrong["template_variables"] = "a name is one of the call's own, or in capital letters, as those of secrets are"
     events = message.get("events") or ()
     if not isinstance(events, list | tuple) or not set(map(str, events)) <= set(_EVENTS):
         wrong["events"] = f"it must be a list of {', '.join(_EVENTS)}"
@@ -227,10 +230,9 @@ def _tools(listed: Sequence[Any]) -> tuple[tuple[str, ...], tuple[Tool, ...]]:
             inline.append(Tool(**entry))
         except ConfigError as error:
             raise WireError("invalid_config", "A tool is malformed.", {f"tools.{place}": str(error)}) from None
-        except TypeError:
-            raise WireError(
-                "invalid_config", "A tool is malformed.", {f"tools.{place}": "its keys are wrong"}
-            ) from None
+        except (TypeError, RecursionError):
+            problem = {f"tools.{place}": "its keys are wrong, or it is nested too deeply"}
+            raise WireError("invalid_config", "A tool is malformed.", problem) from None
     called = [*names, *(tool.name for tool in inline)]
     if twice := next((name for name in called if called.count(name) > 1), None):
         problem = {"tools": f"{twice:.100} is there twice"}
