@@ -24,6 +24,7 @@ NAMES = (
     "many_calls",
     "tools",
     "tools_soak",
+    "memory",
     "similar",
 )
 
