@@ -25,6 +25,7 @@ NAMES = (
     "tools",
     "tools_soak",
     "remote_tools",
+    "memory",
     "similar",
 )
 

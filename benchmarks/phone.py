@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import anyio
 
@@ -16,10 +16,10 @@ __all__ = ["LONGEST_S", "agent_of", "call", "calls", "phone_in"]
 LONGEST_S = 600
 
 
-def phone_in(env: dict[str, str]) -> Patter:
+def phone_in(env: dict[str, str], *, allow_hosts: Collection[str] = ()) -> Patter:
     """A phone, not started yet, whose carrier and vendors are in the world of this environment."""
     os.environ.update(env)
-    return Patter(Twilio(), port=int(env["PORT"]))
+    return Patter(Twilio(), port=int(env["PORT"]), allow_hosts=allow_hosts)
 
 
 def agent_of(*, stt: DeepgramSTT | None = None, early_starts: int = 0) -> Agent:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 
@@ -16,12 +17,20 @@ from patter.audio import mulaw
 from patter.local import tones
 from patter.local.dialogue import Ring
 from patter.local.handset import DialedCall, Handset
-from patter.testing.emulators.minds import Answer, Mind, says
+from patter.testing.emulators.minds import Answer, CallTool, Mind, says
 from patter.voice.base import Message, ToolSpec
 
-__all__ = ["GREETING", "Plan", "Talker", "mind_of", "number_of", "tag_of"]
+__all__ = ["GREETING", "TOOL_ARGUMENTS", "Plan", "Talker", "mind_of", "number_of", "tag_of"]
 
 GREETING = "Hello, here is the bench."
+TOOL_ARGUMENTS: dict[str, dict[str, Any]] = {
+    **{
+        name: {"n": 1} for name in ("coroutine", "function", "progress", "later", "broken", "slow", "webhook", "nobody")
+    },
+    "keep": {"value": "ann@example.com"},
+    "press": {},
+}
+"""What the tools of `benchmarks.memory` are given; the one named nobody does not exist."""
 _AUDIBLE = 0.01
 _PATIENCE_FRAMES = 500
 
@@ -36,6 +45,7 @@ class Plan:
         question, answer: words of each beside those that name it; the answer in sentences of 40 characters.
         pause_ms: silence after the agent's answer before the callee goes on.
         end_silence_ms: silence in the audio before Flux ends a turn.
+        uses: tools that the mind uses at once in its first answer; in the next it says goodbye, and hangs up.
     """
 
     turns: int = 10
@@ -44,6 +54,7 @@ class Plan:
     answer: str = ""
     pause_ms: int = 200
     end_silence_ms: int = 500
+    uses: Sequence[str] = ()
     first_token_ms: float = 0.0
     token_ms: float = 0.0
     first_byte_ms: float = 5.0
@@ -64,6 +75,10 @@ def mind_of(plan: Plan) -> Mind:
     """Answers with the two words that name the call and its turn."""
 
     def answer(messages: Sequence[Message], tools: Sequence[ToolSpec]) -> Answer | str:
+        if plan.uses:
+            if messages[-1].role == "tool":
+                return says("Goodbye.", CallTool("end_call"))
+            return says(*(CallTool(name, TOOL_ARGUMENTS[name]) for name in plan.uses))
         question = next(message.content for message in reversed(messages) if message.role == "user")
         return says(f"All right {' '.join(question.split()[-2:])}, {plan.answer}".strip())
 

@@ -153,6 +153,7 @@ class Rig:
     Args:
         callee: a persona, or the acts of one.
         answerer: anything else that an exchange takes as its callee.
+        exchange: further arguments of `Exchange`.
     """
 
     def __init__(
@@ -163,6 +164,7 @@ class Rig:
         hears_keys: bool = False,
         faults: Faults | None = None,
         timings: Timings | None = None,
+        **exchange: Any,
     ) -> None:
         acts = [act for act in callee if not isinstance(act, Persona)]
         persona = next(
@@ -175,6 +177,7 @@ class Rig:
             auth_token=TOKEN,
             timings=timings or Timings.quick(),
             faults=faults,
+            **exchange,
         )
         self.callbacks: list[dict[str, str]] = []
         self.signatures: list[bool] = []

@@ -11,10 +11,11 @@ import pytest
 from patter.carriers.base import CarrierStatus
 from patter.errors import ConfigError
 from patter.local import tones
-from patter.local.callee import Callee, DialedCall
-from patter.local.dialogue import Listen, Ring, Say, Wait
+from patter.local.callee import Callee, DialedCall, PersonaCallee
+from patter.local.dialogue import Listen, Ring, Say, Wait, scripted
 from patter.local.exchange import Exchange, Timings
 from patter.local.personas import PERSONAS
+from patter.local.voices import TonesSTT, TonesTTS
 
 pytestmark = pytest.mark.anyio
 
@@ -310,6 +311,27 @@ async def test_a_broken_callee_ends_only_its_own_call(make_rig: Any, caplog: pyt
         assert [str(error) for error in broken.record.errors] == ["tripped over the cable"]
         assert not healthy.ended.is_set()
     assert "tripped over the cable" in caplog.text
+
+
+async def test_calls_that_are_long_over_are_forgotten(make_rig: Any) -> None:
+    def answerer(dialed: DialedCall) -> Callee:
+        persona = scripted(FOREVER, ring=Ring("busy") if dialed.to.endswith("9") else Ring())
+        return PersonaCallee(persona, TonesSTT(), TonesTTS())
+
+    async with make_rig(answerer=answerer, keep_calls=2) as rig:
+        live = await rig.dial(To="+15550100110")
+        await rig.session()
+        busy = []
+        for number in range(5):
+            busy.append(await rig.dial(To=f"+155501000{number}9"))
+            with anyio.fail_after(5):
+                await busy[-1].ended.wait()
+        # What is over is forgotten when the next call is placed.
+        assert list(rig.exchange.calls.values()) == [live, *busy[2:]]
+        assert await rig.exchange.nth_call(6) is busy[-1]
+        assert (rig.exchange.creates, len(rig.exchange.requests)) == (6, 6)
+        await rig.create(To="12")
+        assert (rig.exchange.creates, len(rig.exchange.requests)) == (7, 6)
 
 
 def test_personas_need_a_voice() -> None:

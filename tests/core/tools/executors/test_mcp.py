@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,24 @@ async def test_the_limit_of_the_start_does_not_end_a_server_that_has_started() -
         tools = await tools_of(services, server([*ODD, "pages"]))
         pid = await use(services, tools["tool0"], seconds=1.1)
         assert await use(services, tools["tool0"]) == pid
+
+
+async def test_of_too_many_servers_the_one_that_was_not_used_for_longest_is_closed() -> None:
+    async with phone(most_open=2) as services, anyio.create_task_group() as tasks:
+        first, second, third = [
+            (await tools_of(services, server([*ODD, "pages", str(number)])))["tool0"] for number in range(3)
+        ]
+        # The first is closed by now, and the second was used last.
+        pid_of_third, pid_of_second = [int(await use(services, tool)) for tool in (third, second)]
+        pid_of_first = int(await use(services, first))
+        await gone(pid_of_third)
+        # What is being used is not closed, though the other was used after it began.
+        tasks.start_soon(partial(use, services, second, seconds=0.8))
+        await anyio.sleep(0.1)
+        assert int(await use(services, first)) == pid_of_first
+        assert int(await use(services, third)) != pid_of_third
+        await gone(pid_of_first)
+        assert int(await use(services, second)) == pid_of_second
 
 
 async def test_names_become_those_of_tools_and_broken_ones_are_left_out(caplog: pytest.LogCaptureFixture) -> None:

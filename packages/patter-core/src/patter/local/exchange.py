@@ -37,6 +37,8 @@ __all__ = ["JUNK", "Exchange", "ExchangeCall", "Faults", "RestRequest", "Timings
 CALLBACK_S = 5.0
 """The phone must answer a callback within this time."""
 
+_REQUESTS_A_CALL = 3
+
 _NOT_IN_SERVICE = scripted(name="not in service", ring=Ring("failed"))
 
 
@@ -50,7 +52,9 @@ class RestRequest:
 
 
 class Exchange:
-    """The network. `serve` runs it; ``calls`` has every call by its sid, in the order of the requests.
+    """The network. `serve` runs it; ``calls`` has the calls by their sids, in the order of the requests.
+
+    The records of old calls and requests are forgotten, so that a network may run for long.
 
     Args:
         callee: who answers. One persona answers every number; a table of personas answers its numbers,
@@ -62,7 +66,8 @@ class Exchange:
         faults: how the calls that are placed from now on misbehave. May be set at any time.
         host, port: where to listen; port 0 takes a free one.
         hosts: public host names and where they are on this machine, see `patter.local.exchange_hosts.Hosts`.
-        keep_audio: keep the audio of each call in its record.
+        keep_audio: keep the audio of each call in its record, 24 kB a second.
+        keep_calls: so many calls that are over are remembered, and three requests for each.
     """
 
     def __init__(
@@ -79,6 +84,7 @@ class Exchange:
         port: int = 0,
         hosts: Mapping[str, str] | None = None,
         keep_audio: bool = True,
+        keep_calls: int = 100,
     ) -> None:
         if voice is None and not callable(callee):
             raise ConfigError("Personas need ears and a voice: pass voice=pick('tones', ...).")
@@ -88,6 +94,9 @@ class Exchange:
         self.faults = faults or Faults()
         self.calls: dict[str, ExchangeCall] = {}
         self.requests: list[RestRequest] = []
+        self.creates = 0
+        """How often a call was asked for, refused or not."""
+        self._forgotten = 0
         self._callee = callee
         self._voice = voice
         self._announcer = announcer or (voice[1] if voice is not None else None)
@@ -96,12 +105,8 @@ class Exchange:
         self._host = host
         self._port = port
         self._keep_audio = keep_audio
+        self._keep_calls = keep_calls
         self._tasks: TaskGroup | None = None
-
-    @property
-    def creates(self) -> int:
-        """How often a call was asked for, refused or not."""
-        return sum(request.method == "POST" and request.path.endswith("/Calls.json") for request in self.requests)
 
     async def serve(self, *, task_status: TaskStatus[str] = TASK_STATUS_IGNORED) -> None:
         """Run the network until cancelled, which hangs up every call.
@@ -126,13 +131,15 @@ class Exchange:
 
     async def nth_call(self, number: int = 1) -> ExchangeCall:
         """Wait until this many calls were placed, and return the last of them."""
-        while len(self.calls) < number:
+        while self._forgotten + len(self.calls) < number:
             await self._placed.wait()
-        return list(self.calls.values())[number - 1]
+        return list(self.calls.values())[number - 1 - self._forgotten]
 
     def note_request(self, method: str, path: str, form: Mapping[str, list[str]]) -> None:
         """Keep a record of a request."""
+        self.creates += method == "POST" and path.endswith("/Calls.json")
         self.requests.append(RestRequest(method, path, form))
+        del self.requests[: -_REQUESTS_A_CALL * self._keep_calls]
 
     def call_in(self, voice_url: str, caller: Callee, *, from_number: str, to: str) -> ExchangeCall:
         """Let somebody call the phone whose voice URL this is; returns the call at once."""
@@ -174,11 +181,18 @@ class Exchange:
             plant=self._plant(),
             faults=self.faults,
         )
+        self._forget()
         self.calls[call.sid] = call
         self._tasks.start_soon(call.run)
         placed, self._placed = self._placed, anyio.Event()
         placed.set()
         return call
+
+    def _forget(self) -> None:
+        over = [sid for sid, call in self.calls.items() if call.ended.is_set()]
+        for sid in over[: -self._keep_calls]:
+            del self.calls[sid]
+            self._forgotten += 1
 
     def _plant(self) -> Plant:
         return Plant(

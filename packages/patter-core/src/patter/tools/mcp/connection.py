@@ -92,6 +92,11 @@ class Connection:
         """True if no more calls should be made on it."""
         return self._closing.is_set() or self._over.is_set()
 
+    @property
+    def is_busy(self) -> bool:
+        """True while it is being opened, and while a call waits for the server."""
+        return not self._settled.is_set() or bool(self._calls)
+
     async def run(self) -> None:
         """Open the session and keep it until `close`, or until the server is gone. Does not raise."""
         try:

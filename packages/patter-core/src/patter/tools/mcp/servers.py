@@ -24,13 +24,19 @@ class McpServers:
         tasks: where connections live. They do not raise.
         allow_hosts: hosts with their ports, such as ``localhost:9000``, that need not be public; for development.
         start_s: a server that has not told its tools after so many seconds counts as unreachable.
+        most_open: of more connections than this, the one that was not used for longest is closed: a key in a
+            header that changes every hour makes a new place of the same server.
     """
 
-    def __init__(self, tasks: TaskGroup, *, allow_hosts: Collection[str] = (), start_s: float = 10.0) -> None:
+    def __init__(
+        self, tasks: TaskGroup, *, allow_hosts: Collection[str] = (), start_s: float = 10.0, most_open: int = 32
+    ) -> None:
         self._tasks = tasks
         self._allow_hosts = allow_hosts
         self._start_s = start_s
+        self._most_open = most_open
         self._current: dict[Place, Connection] = {}
+        """The connections, the one that was used last being the last."""
         self._running: set[Connection] = set()
         self._is_closed = False
 
@@ -73,13 +79,20 @@ class McpServers:
     async def _opened(self, place: Place) -> Connection:
         if self._is_closed:
             raise McpFailure("the phone was stopped")
-        connection = self._current.get(place)
+        connection = self._current.pop(place, None)
         if connection is None or connection.is_closing:
-            connection = self._current[place] = Connection(place, allow_hosts=self._allow_hosts, start_s=self._start_s)
+            connection = Connection(place, allow_hosts=self._allow_hosts, start_s=self._start_s)
             self._running.add(connection)
             self._tasks.start_soon(self._run, connection)
+        self._current[place] = connection
+        self._close_unused()
         await connection.opened()
         return connection
+
+    def _close_unused(self) -> None:
+        idle = [place for place, connection in self._current.items() if not connection.is_busy]
+        for place in idle[: max(len(self._current) - self._most_open, 0)]:
+            self._current.pop(place).close()
 
     async def _run(self, connection: Connection) -> None:
         try:
