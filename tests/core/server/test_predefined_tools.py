@@ -11,6 +11,7 @@ import pytest
 from tests.core.server.tool_desk import ASK, BYE, Desk, answer, desk, heard, inline
 from tests.documents import GET_TEMPERATURE as WEATHER
 
+from patter import InvalidArguments
 from patter.local.dialogue import Listen, Say, Wait, scripted
 from patter.testing import reply
 from patter.voice.base import ToolCall
@@ -110,3 +111,12 @@ async def test_d15_d17_async_tools_and_sync_ones_are_answered_by_one_handler() -
     assert told[1] == "24°"
     assert "The tool order_taxi has answered: at eight" in [one.content for one in where.mind.requests[2].messages]
     assert "It comes at eight." in [line.text for line in result.transcript]
+
+
+async def test_x01_an_agent_whose_prompt_is_in_the_store_needs_no_goal() -> None:
+    async with desk(reply("Goodbye.", BYE), api_keys=KEYS, agent=OPEN) as where:
+        agent = where.phone.agent(name="desk")
+        with pytest.raises(InvalidArguments, match="goal"):
+            await where.phone.call("+15550100199", agent=agent)
+        await api(where, "POST", "/agents", {"name": "desk", "system_prompt": "Say goodbye."})
+        assert (await where.phone.call("+15550100199", agent=agent)).status == "completed"

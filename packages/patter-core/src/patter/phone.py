@@ -267,8 +267,6 @@ class Patter:
             raise InvalidArguments("on_event", "it is no function", "Pass a function that takes one event.")
         if idempotency_key is not None and (not isinstance(idempotency_key, str) or not idempotency_key):
             raise InvalidArguments("idempotency_key", "it is no text", "Pass a string, or None for a call of its own.")
-        if not checked.goal and not who.system_prompt:
-            raise InvalidArguments("goal", "it is missing", "Say what the call shall achieve.")
         job = lambda sink: self._place(checked, who, sink, tap, idempotency_key)  # noqa: E731
         return await self.engine.run(job, on_event)
 

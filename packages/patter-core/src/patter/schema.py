@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from patter.errors import ConfigError, InvalidArguments
 from patter.policy.numbers import check_number
 from patter.settings import DEFAULT_CALL_S, MAX_CALL_S, MIN_CALL_S
+
+if TYPE_CHECKING:
+    from patter.agent import Agent
 
 __all__ = [
     "DESCRIPTION",
@@ -17,6 +20,7 @@ __all__ = [
     "CallArguments",
     "anthropic_schema",
     "check_arguments",
+    "check_purpose",
     "hermes_schema",
     "openai_schema",
 ]
@@ -97,6 +101,16 @@ def check_arguments(arguments: Mapping[str, Any]) -> CallArguments:
         first_message=_text(arguments, "first_message", _MAX_MESSAGE_CHARS),
         max_duration_sec=_duration(arguments.get("max_duration_sec")),
     )
+
+
+def check_purpose(arguments: CallArguments, agent: Agent) -> None:
+    """Make sure that somebody says what the call is about.
+
+    Raises:
+        InvalidArguments: there is neither a goal nor a prompt.
+    """
+    if not arguments.goal and not agent.system_prompt:
+        raise InvalidArguments("goal", "it is missing", "Say what the call shall achieve.")
 
 
 def _text(arguments: Mapping[str, Any], field: str, longest: int) -> str | None:

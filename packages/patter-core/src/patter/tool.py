@@ -18,7 +18,7 @@ from patter.call.request import EventSink
 from patter.errors import ConfigError, InvalidArguments, NotAllowed, PatterError, PhoneStopped
 from patter.phone import Patter
 from patter.policy.numbers import AllowedNumbers, check_allowed, read_allowed
-from patter.schema import CallArguments, check_arguments
+from patter.schema import CallArguments, check_arguments, check_purpose
 from patter.settings import DEFAULT_CALL_S, MAX_CALL_S, MIN_CALL_S
 
 if TYPE_CHECKING:
@@ -256,8 +256,8 @@ class PatterTool:
             raise PhoneStopped("This tool was stopped. Start it again, or make a new one.")
         arguments = check_arguments({**(args or {}), **kwargs})
         check_allowed(arguments.to, self._allowed)
-        if not arguments.goal and not self.agent.system_prompt:
-            raise InvalidArguments("goal", "it is missing", "Say what the call shall achieve.")
+        if self.agent.name is None:  # else the store may say what it wants
+            check_purpose(arguments, self.agent)
         return arguments
 
     def hangup(self, call_id: str) -> bool:

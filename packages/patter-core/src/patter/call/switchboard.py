@@ -24,7 +24,7 @@ from patter.carriers.addresses import Addresses
 from patter.carriers.base import CallUpdate, Carrier, IncomingCall, Line, LineStart
 from patter.envelope import CallError, CallResult, Ending, EndReason
 from patter.errors import CarrierError, LineError
-from patter.schema import CallArguments
+from patter.schema import CallArguments, check_purpose
 from patter.settings import DEFAULT_CALL_S, MAX_CALL_S
 from patter.store.calls import MemoryCallStore
 
@@ -124,12 +124,18 @@ class Switchboard:
         tap: Tap | None = None,
         idempotency_key: str | None = None,
     ) -> CallResult:
-        """Place the call, or wait for the envelope of the call that has the same key."""
+        """Place the call, or wait for the envelope of the call that has the same key.
+
+        Raises:
+            InvalidArguments: neither the arguments nor the agent say what it is about; or the key is another call's.
+        """
+        agent = self._dressed(agent)
+        check_purpose(arguments, agent)
         request = CallRequest(
             ref=uuid4().hex,
             to=arguments.to,
             from_number=from_number,
-            agent=self._dressed(agent),
+            agent=agent,
             goal=arguments.goal,
             first_message=arguments.first_message,
             max_duration_s=arguments.max_duration_sec or DEFAULT_CALL_S,
