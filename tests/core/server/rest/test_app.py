@@ -73,6 +73,7 @@ async def test_health_and_the_description_need_no_key(api: Any) -> None:
         ("GET", "/agents/", "NOT_FOUND"),
         ("GET", "/agents/desk/tools/", "NOT_FOUND"),
         ("GET", "/docs", "NOT_FOUND"),
+        ("GET", "/agents/a%0Ab/tools/%0A", "NOT_FOUND"),
         ("GET", "/agents/desk/tools/x/test", "METHOD_NOT_ALLOWED"),
         ("PUT", "/agents", "METHOD_NOT_ALLOWED"),
         ("OPTIONS", "/tools", "METHOD_NOT_ALLOWED"),
