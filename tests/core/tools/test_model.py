@@ -102,6 +102,8 @@ def test_c04_x19_names_that_are_refused(name: Any) -> None:
         ({"priority": True}, "priority: "),
         ({"is_enabled": "yes"}, "is_enabled: "),
         ({"timeout_ms": 0}, "timeout_ms: "),
+        ({"timeout_ms": 250.5}, "timeout_ms: "),
+        ({"timeout_ms": True}, "timeout_ms: "),
         ({"timeout_s": 0}, "timeout_s: "),
         ({"timeout_s": float("nan")}, "timeout_s: "),
         ({"timeout_s": 1, "timeout_ms": 1000}, "timeout_s: it is the same"),
@@ -207,6 +209,11 @@ def test_x14_each_type_has_its_time(tool_type: str, config: dict[str, Any], limi
 @pytest.mark.parametrize(("given", "timeout_ms"), [({"timeout_s": 0.05}, 50), ({"timeout_s": None}, None), ({}, None)])
 def test_seconds_are_taken_too(given: dict[str, Any], timeout_ms: int | None) -> None:
     assert made(**given).timeout_ms == timeout_ms
+
+
+def test_whole_numbers_may_have_a_point() -> None:
+    tool = made(timeout_ms=250.0, priority=-1.0)
+    assert repr((tool.timeout_ms, tool.priority)) == "(250, -1)"
 
 
 # --- Patter.tool and Agent -------------------------------------------------------------------------

@@ -11,7 +11,8 @@
     ├── CarrierError                      the carrier refused, failed, or did not answer
     ├── SignatureError                    a webhook or a media socket is not from the carrier
     ├── StoreError                        the store cannot be read or written now; nothing was changed
-    │   └── NameTaken                     an agent or a tool of that name is there already
+    │   ├── NameTaken                     an agent or a tool of that name is there already
+    │   └── WriteUncertain                the store broke off; the change may have been made all the same
     ├── LineError                         the media connection of a call broke
     └── ProviderError                     ears, mind or voice failed (``stage`` says which)
 
@@ -38,6 +39,7 @@ __all__ = [
     "ProviderError",
     "SignatureError",
     "StoreError",
+    "WriteUncertain",
 ]
 
 Stage = Literal["stt", "llm", "tts"]
@@ -113,11 +115,19 @@ class SignatureError(PatterError):
 
 
 class StoreError(PatterError):
-    """The store cannot be read or written now. Nothing was changed; the same request may succeed later."""
+    """The store cannot be read or written now; the same request may succeed later. Nothing was changed, unless it is
+    a `WriteUncertain`.
+    """
 
 
 class NameTaken(StoreError):
     """An agent, or a tool of the same agent, has that name already."""
+
+
+class WriteUncertain(StoreError):
+    """The store broke off in the middle of a change, which may have been made, may be made yet, or may be made in
+    part. Read before you repeat it.
+    """
 
 
 class LineError(PatterError):

@@ -8,11 +8,10 @@ from typing import Any
 import httpx2
 import pytest
 from starlette.applications import Starlette
-from starlette.routing import Mount
 
 from patter.agent import Agent
-from patter.server.rest.app import build_api
-from patter.server.rest.keys import PERMISSIONS, Keys
+from patter.server.api import api_routes
+from patter.server.rest.keys import PERMISSIONS
 from patter.store.knowledge import SqliteKnowledge
 from patter.store.sql import SqlStore
 from patter.workspace import Workspace
@@ -30,14 +29,21 @@ class Silent:
     def stream(self) -> None: ...
 
 
+class NoCalls:
+    """No call goes on."""
+
+    def live(self, call_id: str) -> None:
+        return None
+
+
 class Api:
     """A server's API and a client of it, which holds the key ``all``."""
 
     def __init__(self, keys: Mapping[str, Any], store: Any, **options: Any) -> None:
         self.knowledge = SqliteKnowledge()
         self.workspace = Workspace(store or SqlStore(), self.knowledge)
-        api = build_api(self.workspace, Keys({"all": ALL, **keys}), **{"rate_limit": None, **options})
-        self.app = Starlette(routes=[Mount("/v1", app=api)])
+        options = {"keys": {"all": ALL, **keys}, "rate_limit": None, "allow_hosts": (), **options}
+        self.app = Starlette(routes=api_routes(NoCalls(), self.workspace, **options))
 
     async def ask(self, method: str, path: str, body: Any = None, *, key: str | None = "all", **options: Any) -> Any:
         """The answer; a body is sent as JSON."""
@@ -64,7 +70,7 @@ class Api:
 
 @pytest.fixture
 async def make_api() -> AsyncIterator[Callable[..., Api]]:
-    """Makes an API; ``store`` and ``keys`` may be given, and the options of `build_api`."""
+    """Makes an API; ``store`` and ``keys`` may be given, and the options of `api_routes`."""
     made: list[Api] = []
 
     def make(*, keys: Mapping[str, Any] | None = None, store: Any = None, **options: Any) -> Api:

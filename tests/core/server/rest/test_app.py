@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from patter.errors import StoreError
+from patter.errors import StoreError, WriteUncertain
 from patter.server.rest import endpoint as endpoint_module
 from patter.server.rest.app import ENDPOINTS
 from patter.server.rest.endpoint import MOST_BYTES
@@ -73,6 +73,7 @@ async def test_health_and_the_description_need_no_key(api: Any) -> None:
         ("GET", "/agents/", "NOT_FOUND"),
         ("GET", "/agents/desk/tools/", "NOT_FOUND"),
         ("GET", "/docs", "NOT_FOUND"),
+        ("GET", "/agents/a%0Ab/tools/%0A", "NOT_FOUND"),
         ("GET", "/agents/desk/tools/x/test", "METHOD_NOT_ALLOWED"),
         ("PUT", "/agents", "METHOD_NOT_ALLOWED"),
         ("OPTIONS", "/tools", "METHOD_NOT_ALLOWED"),
@@ -146,8 +147,32 @@ async def test_a_store_that_is_away(make_api: Callable[..., Any], caplog: pytest
     api = make_api(store=Away())
     for method, path, body in (("GET", "/agents", None), ("POST", "/agents", {"name": "desk"})):
         answer = await api.ask(method, path, body)
-        assert code(answer) == "UNAVAILABLE" and "db.internal" not in answer.text
+        assert code(answer) == "UNAVAILABLE" and "Nothing was changed." in answer.text
+        assert "db.internal" not in answer.text
         assert answer.headers["X-Request-Id"] in caplog.messages[-1] and "db.internal" in caplog.messages[-1]
+
+
+@pytest.mark.parametrize(
+    ("error", "has_documents", "told"),
+    [
+        (StoreError, False, "Nothing was changed."),
+        (StoreError, True, "may have been made, wholly or in part. Read"),  # the documents are gone already
+        (WriteUncertain, False, "may have been made, wholly or in part. Read"),
+    ],
+)
+async def test_a_store_that_breaks_off(
+    make_api: Callable[..., Any], error: type[Exception], has_documents: bool, told: str
+) -> None:
+    class Breaking(SqlStore):
+        async def delete_agent(self, id_: str) -> bool:
+            raise error("The store postgresql://db.internal/patter: it does not answer.")
+
+    api = make_api(store=Breaking())
+    await api.made("/agents", name="desk")
+    if has_documents:
+        await api.made("/agents/desk/knowledge", text="a", source="b")
+    answer = await api.ask("DELETE", "/agents/desk")
+    assert code(answer) == "UNAVAILABLE" and told in answer.text and "db.internal" not in answer.text
 
 
 async def test_a_change_that_was_written_is_acknowledged_also_if_it_cannot_be_read(

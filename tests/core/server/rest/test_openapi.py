@@ -47,9 +47,22 @@ def test_every_endpoint_is_described_once() -> None:
         assert bool(operation["security"]) == (endpoint.permission is not None)
 
 
+def test_what_was_created_is_linked_to_what_can_be_done_with_it() -> None:
+    def links(path: str) -> Any:
+        return DOCUMENT["paths"][path]["post"]["responses"]["201"]["links"]
+
+    with_tool = {"agent": "$request.path.agent", "tool": "$response.body#/id"}
+    assert links("/agents/{agent}/tools") == {
+        name: {"operationId": name, "parameters": with_tool}
+        for name in ("get_tool", "change_tool", "delete_tool", "test_tool")
+    }
+    assert links("/agents").keys() > {"get_agent", "list_tools", "create_tool", "add_document"}
+    assert links("/tools")["get_workspace_tool"]["parameters"] == {"tool": "$response.body#/id"}
+
+
 async def test_it_names_where_it_is_mounted(api: Any) -> None:
     assert (await api.ask("GET", "/openapi.json")).json() == DOCUMENT
-    api.app = Starlette(routes=[Mount("/phone/v1", app=api.app.routes[0].app)])
+    api.app = Starlette(routes=[Mount("/phone/v1", app=api.app.routes[-1].app)])
     assert (await api.ask("GET", "../phone/v1/openapi.json")).json()["servers"] == [{"url": "/phone/v1"}]
 
 
@@ -62,10 +75,38 @@ async def test_it_names_where_it_is_mounted(api: Any) -> None:
         ("ToolCreate", {key: value for key, value in LOOKUP_CUSTOMER.items() if key != "config"}, False),
         ("ToolCreate", LOOKUP_CUSTOMER | {"config": {"url": "https://a.example", "nothing": 1}}, False),
         ("ToolCreate", LOOKUP_CUSTOMER | {"tool_type": "play_tone", "config": {"dtmf_digit": "1", "volume": 2}}, False),
+        ("ToolCreate", LOOKUP_CUSTOMER | {"description": " "}, False),
+        ("ToolCreate", LOOKUP_CUSTOMER | {"parameters": {"properties": {}}}, False),
+        ("ToolCreate", LOOKUP_CUSTOMER | {"wait_for_response": True}, False),
+        ("ToolCreate", LOOKUP_CUSTOMER | {"wait_for_response": True, "execution_mode": "async"}, True),
+        ("ToolCreate", LOOKUP_CUSTOMER | {"tool_type": "mcp", "config": {"url": "https://mcp.example.com"}}, True),
+        ("ToolCreate", LOOKUP_CUSTOMER | {"tool_type": "mcp", "config": {"command": ["server"]}}, False),
+        (
+            "ToolCreate",
+            LOOKUP_CUSTOMER | {"tool_type": "transfer_call", "config": {"phone_number": "+4930999888"}},
+            True,
+        ),
+        ("ToolCreate", LOOKUP_CUSTOMER | {"tool_type": "transfer_call", "config": {"allowed_numbers": []}}, False),
+        ("ToolCreate", LOOKUP_CUSTOMER | {"tool_type": "end_call", "config": {}, "max_retries": 1}, False),
+        (
+            "ToolCreate",
+            LOOKUP_CUSTOMER | {"tool_type": "end_call", "config": {}, "parameters": {"type": "object"}},
+            False,
+        ),
         ("ToolChange", {"config": {"timeout": None}, "display_name": None}, True),
+        ("ToolChange", {"config": {"nothing": 1}}, False),
         ("ToolChange", {"id": "x"}, False),
         ("WorkspaceToolCreate", GET_TEMPERATURE, True),
         ("WorkspaceToolCreate", GET_TEMPERATURE | {"type": "custom_webhook"}, False),
+        ("WorkspaceToolCreate", GET_TEMPERATURE | {"wait_for_response": True}, False),
+        ("WorkspaceToolCreate", GET_TEMPERATURE | {"parameters": [{"type": "array", "name": "a"}]}, False),
+        (
+            "WorkspaceToolCreate",
+            GET_TEMPERATURE | {"parameters": [{"type": "array", "name": "a", "item_type": "string"}]},
+            True,
+        ),
+        ("WorkspaceToolChange", {"wait_for_response": True}, True),
+        ("AgentCreate", {"name": "desk", "prompt": "a", "system_prompt": None}, False),
         ("AgentCreate", {"name": "weather-assistant", "tools": ["get_temperature"], "prompt": None}, True),
         ("AgentCreate", {"name": "two words"}, False),
         ("AgentChange", {"greeting": None}, True),

@@ -58,7 +58,8 @@ class Holdings:
 
 
 class ToolStore(Protocol):
-    """Agents and tools that outlive a call. A change that was answered is written; one that raises changed nothing.
+    """Agents and tools that outlive a call. A change that was answered is written; one that raises changed nothing,
+    unless it raises `patter.errors.WriteUncertain`.
 
     Every method may be called from any loop, and may raise `patter.errors.StoreError`. An ``agent`` is the id of an
     agent, of the store or of the program, or None for the workspace.

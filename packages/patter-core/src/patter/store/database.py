@@ -12,11 +12,11 @@ from sqlalchemy import URL, Connection, Engine, MetaData, StaticPool, create_eng
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
-from patter.errors import ConfigError, StoreError
+from patter.errors import ConfigError, StoreError, WriteUncertain
 from patter.store.address import StoreAddress
 from patter.store.files import create_private, use_wal
 from patter.store.tables import METADATA, SCHEMA, state
-from patter.store.troubles import of_file, of_postgres, of_sqlite
+from patter.store.troubles import may_be_done, of_file, of_postgres, of_sqlite
 
 __all__ = ["Database"]
 
@@ -65,6 +65,7 @@ class Database:
 
         Raises:
             StoreError: the database cannot be written.
+            WriteUncertain: it may have been written.
         """
         self._make(tables)
         with self._transaction() as connection:
@@ -84,10 +85,12 @@ class Database:
             self._turn(self._writing),
             self._turn(self._using),
             self._engine.connect().execution_options(patter_writes=True) as connection,
-            connection.begin(),
+            connection.begin() as transaction,
         ):
             self._bound(connection)
             yield connection
+            with self._told_if_uncertain():
+                transaction.commit()
 
     def _make(self, tables: MetaData) -> None:
         """Make the tables, if this is their first use."""
@@ -140,6 +143,18 @@ class Database:
         except SQLAlchemyError as error:
             # Its text may hold what was to be written.
             raise StoreError(f"The store {self._address.shown} failed: {type(error).__name__}.") from None
+
+    @contextmanager
+    def _told_if_uncertain(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            if not may_be_done(error.orig):
+                raise
+            raise WriteUncertain(
+                f"The store {self._address.shown} broke off at the end of a change, which may have been made. "
+                "Look at its server."
+            ) from None
 
     # --- engines -------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 from anyio.lowlevel import RunVar
 
-from patter.errors import StoreError
+from patter.errors import StoreError, WriteUncertain
 from patter.store.address import StoreAddress
 from patter.store.base import AgentRecord, Holdings
 
@@ -33,7 +33,8 @@ class SqlStore:
     """A `patter.store.base.ToolStore` in a database. It may be used from any event loop.
 
     What tools are set to, their headers too, is stored as it was given: write ``{{API_KEY}}`` for a secret. A new file
-    may be read by its owner alone. A server that freezes in the middle of a write may have carried it out all the same.
+    may be read by its owner alone. A server that freezes or goes away in the middle of a write may have carried it out
+    all the same: then `patter.errors.WriteUncertain` is raised.
 
     Args:
         url: ``sqlite://`` keeps everything in memory, ``sqlite:///patter.db`` in a file, and
@@ -111,6 +112,7 @@ class SqlStore:
 
         Raises:
             StoreError: the database does not answer.
+            WriteUncertain: the same in the middle of a write.
         """
         try:
             # The waits inside are bounded; this is for a server that freezes with a question in its hands.
@@ -120,6 +122,10 @@ class SqlStore:
                 )
         except TimeoutError:
             shown = self._address.shown
+            if is_write:
+                raise WriteUncertain(
+                    f"The store {shown} does not answer; a change may have been made. Look at its server."
+                ) from None
             raise StoreError(f"The store {shown} does not answer. Look at its server, and try again.") from None
 
     # --- threads -------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import sqlite3
 
 from patter.errors import StoreError
 
-__all__ = ["of_file", "of_postgres", "of_sqlite"]
+__all__ = ["may_be_done", "of_file", "of_postgres", "of_sqlite"]
 
 _SQLITE = {
     "SQLITE_BUSY": "it is locked by another program. Try again; if it stays so, end the program that writes to it",
@@ -33,6 +33,7 @@ _POSTGRES = {
     "57014": "it took too long. Try again; if it stays so, look at what else it does",
     "57": "it is shutting down or starting. Try again",
 }
+_BROKE_OFF = ("08", "40003", "57P")
 
 
 def of_sqlite(error: sqlite3.Error | BaseException | None, shown: str) -> StoreError:
@@ -52,6 +53,14 @@ def of_file(error: OSError, shown: str) -> StoreError:
     """The error of the file system."""
     told = f"it cannot be opened ({error.strerror}). Create its folder, and give this program the right to write there"
     return _of(told, "", shown)
+
+
+def may_be_done(error: BaseException | None) -> bool:
+    """True if a transaction may have been carried out although its COMMIT failed with this error."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorname", "").startswith("SQLITE_IOERR")
+    code: str | None = getattr(error, "sqlstate", None)
+    return code is None or code.startswith(_BROKE_OFF)
 
 
 def _first(meanings: dict[str, str], code: str) -> str | None:

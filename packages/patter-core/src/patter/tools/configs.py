@@ -26,6 +26,7 @@ from pydantic import (
 from patter.errors import ConfigError, InvalidArguments, NotAllowed
 
 __all__ = [
+    "SEEN",
     "CustomWebsocketConfig",
     "EndCallConfig",
     "ExtractVariableConfig",
@@ -41,6 +42,7 @@ __all__ = [
     "ToolType",
     "TransferCallConfig",
     "WebhookConfig",
+    "Whole",
     "speech_of",
 ]
 
@@ -105,7 +107,16 @@ def _argv(value: Any) -> Any:
     return shlex.split(value) if isinstance(value, str) else value
 
 
+def _whole(value: Any) -> Any:
+    """To JSON, 1.0 is a whole number."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+SEEN = r"[^\s\x00-\x1f\x7f-\xa0\ufeff]"
+"""Matches a character that can be seen. Languages differ in what they call white space; here they do not."""
+
 Number = StrictInt | StrictFloat
+Whole = Annotated[StrictInt, BeforeValidator(_whole)]
 PhoneNumber = Annotated[
     str,
     AfterValidator(_number),
@@ -115,7 +126,9 @@ Address = Annotated[
     str,
     StringConstraints(min_length=1, max_length=2048),
     AfterValidator(_address),
-    Field(json_schema_extra={"format": "uri", "pattern": "^https?://"}),
+    Field(
+        json_schema_extra={"pattern": "^https?://[^/?#]", "examples": ["https://api.example.com/orders/{{order_id}}"]}
+    ),
 ]
 Headers = Annotated[dict[str, str], AfterValidator(_headers)]
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
@@ -139,7 +152,7 @@ class SpeechPolicy(_Strict):
     during: StrictBool = True
     after: StrictBool = True
     filler: Sentence | None = None
-    delay_ms: StrictInt = Field(default=800, ge=0, le=60_000)
+    delay_ms: Whole = Field(default=800, ge=0, le=60_000)
     wait_before: StrictBool = False
     require_before: StrictBool = False
 
@@ -210,7 +223,7 @@ class CustomWebsocketConfig(_Strict):
     """
 
     tool_type: Literal["custom_websocket"] = Field(default="custom_websocket", exclude=True)
-    tool_call_output_timeout_ms: StrictInt = Field(default=5000, ge=1000, le=180_000)
+    tool_call_output_timeout_ms: Whole = Field(default=5000, ge=1000, le=180_000)
 
 
 class TransferCallConfig(_Strict):
@@ -302,9 +315,9 @@ class PlayToneConfig(_Strict):
     tool_type: Literal["play_tone"] = Field(default="play_tone", exclude=True)
     tone_type: Literal["dtmf"] = "dtmf"
     dtmf_digit: Annotated[str, StringConstraints(pattern=r"^[0-9*#A-D]$")] | None = None
-    duration: StrictInt = Field(default=500, ge=40, le=6000)
+    duration: Whole = Field(default=500, ge=40, le=6000)
     volume: Annotated[Number, Field(ge=0, le=1)] = 0.8
-    gap_ms: StrictInt = Field(default=100, ge=40, le=2000)
+    gap_ms: Whole = Field(default=100, ge=40, le=2000)
 
 
 class KnowledgeBaseConfig(_Strict):
@@ -317,7 +330,7 @@ class KnowledgeBaseConfig(_Strict):
     """
 
     tool_type: Literal["knowledge_base"] = Field(default="knowledge_base", exclude=True)
-    top_k: StrictInt = Field(default=5, ge=1, le=50)
+    top_k: Whole = Field(default=5, ge=1, le=50)
     similarity_threshold: Annotated[Number, Field(ge=0, le=1)] = 0.7
     bridging_sentence: Sentence | None = None
 

@@ -18,7 +18,6 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
-    StrictInt,
     StringConstraints,
     ValidationError,
     field_validator,
@@ -28,6 +27,7 @@ from pydantic import (
 from patter.errors import ConfigError
 from patter.tools import exporters
 from patter.tools.configs import (
+    SEEN,
     CustomWebsocketConfig,
     HttpRequestConfig,
     PlayToneConfig,
@@ -35,6 +35,7 @@ from patter.tools.configs import (
     ToolConfig,
     ToolType,
     WebhookConfig,
+    Whole,
     speech_of,
 )
 from patter.tools.context import Handler, ToolContext
@@ -44,12 +45,12 @@ from patter.tools.shapes import Wire, canonical, to_wire
 from patter.tools.signature import check_handler, describe
 from patter.voice.base import ToolSpec
 
-__all__ = ["Assignment", "Handler", "Tool", "ToolContext"]
+__all__ = ["IS_RETRIED", "TAKES_PARAMETERS", "Assignment", "Handler", "Tool", "ToolContext"]
 
 _log = logging.getLogger("patter")
 
-_TAKES_PARAMETERS = ("handler", "webhook", "http_request", "custom_websocket")
-_IS_RETRIED = ("webhook", "http_request")
+TAKES_PARAMETERS = ("handler", "webhook", "http_request", "custom_websocket")
+IS_RETRIED = ("webhook", "http_request")
 _WEBHOOK_MS = 10_000
 _TONES_GRACE_MS = 5_000
 _MOST_TONES = 32
@@ -63,7 +64,7 @@ def _name(value: str) -> str:
 
 
 def _description(value: str) -> str:
-    if not value.strip():
+    if not re.search(SEEN, value):
         raise ValueError("it is empty. Say what the tool does and when to use it: the mind decides by it")
     return value
 
@@ -120,19 +121,24 @@ class Tool(BaseModel):
     agent_id: str | None = None
     name: Annotated[str, AfterValidator(_name), Field(json_schema_extra={"pattern": "^[A-Za-z0-9_-]{1,100}$"})]
     display_name: Annotated[str, StringConstraints(max_length=255)] | None = None
-    description: Annotated[str, StringConstraints(max_length=2000), AfterValidator(_description)]
+    description: Annotated[
+        str,
+        StringConstraints(max_length=2000),
+        AfterValidator(_description),
+        Field(json_schema_extra={"pattern": SEEN}),
+    ]
     tool_type: ToolType
     config: ToolConfig
     parameters: dict[str, Any] | None = None
     strict: StrictBool = False
     execution_mode: Literal["sync", "async"] = "sync"
-    timeout_ms: Annotated[StrictInt, Field(ge=1, le=600_000)] | None = None
+    timeout_ms: Annotated[Whole, Field(ge=1, le=600_000)] | None = None
     is_enabled: StrictBool = True
-    priority: StrictInt = Field(default=0, ge=-1_000_000, le=1_000_000)
+    priority: Whole = Field(default=0, ge=-1_000_000, le=1_000_000)
     speech: SpeechPolicy = SpeechPolicy()
     interruption: Literal["continue", "cancel"] = "continue"
     wait_for_response: StrictBool = False
-    max_retries: StrictInt = Field(default=0, ge=0, le=5)
+    max_retries: Whole = Field(default=0, ge=0, le=5)
     assignments: tuple[Assignment, ...] = ()
     static_arguments: dict[str, Any] = {}
     handler: Callable[..., Any] | None = Field(default=None, exclude=True)
@@ -148,7 +154,7 @@ class Tool(BaseModel):
             raise ConfigError(f"{_who(fields)}: {told}", problems=problems) from None
         except ConfigError as error:
             raise ConfigError(f"{_who(fields)}: {error}", problems=[_problem(str(error))]) from None
-        if self.tool_type in _TAKES_PARAMETERS and len(self.description.split()) < 4:
+        if self.tool_type in TAKES_PARAMETERS and len(self.description.split()) < 4:
             _warn_of_terse(self.name)
 
     @classmethod
@@ -278,12 +284,12 @@ class Tool(BaseModel):
             raise ValueError("handler: a tool of type handler has one, and no other has")
         if self.handler is not None:
             check_handler(self.handler)
-        if self.parameters is not None and self.tool_type not in _TAKES_PARAMETERS:
+        if self.parameters is not None and self.tool_type not in TAKES_PARAMETERS:
             raise ValueError(f"parameters: those of {self.tool_type} follow from its config. Leave them out")
         if self.wait_for_response and self.execution_mode != "async":
             raise ValueError("wait_for_response: it is for execution_mode async")
-        if self.max_retries and self.tool_type not in _IS_RETRIED:
-            raise ValueError(f"max_retries: only {' and '.join(_IS_RETRIED)} are retried")
+        if self.max_retries and self.tool_type not in IS_RETRIED:
+            raise ValueError(f"max_retries: only {' and '.join(IS_RETRIED)} are retried")
         if "speech" not in self.model_fields_set:
             object.__setattr__(self, "speech", speech_of(self.config))
         return self

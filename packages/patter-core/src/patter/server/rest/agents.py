@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from patter.errors import StoreError, WriteUncertain
 from patter.server.rest.bodies import AgentChange, AgentCreate, moment, read
 from patter.server.rest.endpoint import Answer, Endpoint, Visit
 from patter.server.rest.errors import ApiError, invalid
@@ -64,9 +65,13 @@ async def delete_agent(visit: Visit) -> Answer:
     await site.workspace.catalogue.refresh()
     known = _changeable(visit)
     # First what would be left behind: if that fails, the request can be repeated.
-    for document in await site.workspace.knowledge.documents(agent=known.id):
-        await site.workspace.knowledge.remove(document.id, agent=known.id)
-    is_gone = await site.workspace.store.delete_agent(known.id)
+    documents = await site.workspace.knowledge.documents(agent=known.id)
+    try:
+        for document in documents:
+            await site.workspace.knowledge.remove(document.id, agent=known.id)
+        is_gone = await site.workspace.store.delete_agent(known.id)
+    except StoreError as error:
+        raise (WriteUncertain(str(error)) if documents else error) from None
     await site.written()
     if not is_gone:
         raise ApiError("NOT_FOUND", "There is no such agent.")

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
     StrictBool,
-    StrictInt,
     StringConstraints,
     ValidationError,
     model_validator,
 )
 
 from patter.server.rest.errors import ApiError
+from patter.tools.configs import SEEN, Whole
 
 __all__ = [
     "AgentAnswer",
@@ -47,9 +49,9 @@ ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
 PlainName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,100}$")]
 Prompt = Annotated[str, StringConstraints(max_length=50_000)]
 Message = Annotated[str, StringConstraints(max_length=2_000)]
-Description = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+Description = Annotated[str, StringConstraints(max_length=2_000), Field(json_schema_extra={"pattern": SEEN})]
 ToolNames = Annotated[tuple[ToolName, ...], Field(max_length=100)]
-WaitMs = Annotated[StrictInt, Field(ge=1_000, le=180_000)]
+WaitMs = Annotated[Whole, Field(ge=1_000, le=180_000)]
 Project = Annotated[str | None, Field(description="Accepted and not kept: a phone is one project.")]
 Plain = Literal["string", "integer", "number", "boolean"]
 
@@ -89,6 +91,12 @@ def moment(time: datetime) -> str:
     return time.isoformat().replace("+00:00", "Z")
 
 
+def _seen(text: str) -> str:
+    if not re.search(SEEN, text):
+        raise ValueError("it is empty")
+    return text
+
+
 def _problem(error: Any) -> tuple[str, str]:
     path = ".".join(f"{part!s:.60}" for part in error["loc"])
     if error["type"] == "missing":
@@ -100,8 +108,14 @@ def _problem(error: Any) -> tuple[str, str]:
 
 # --- agents --------------------------------------------------------------------------------------
 
+_SAME = (("system_prompt", "prompt"), ("first_message", "greeting"))
+
 
 class _Agent(Body):
+    model_config = ConfigDict(
+        json_schema_extra={"allOf": [{"not": {"required": [name, other]}} for name, other in _SAME]}
+    )
+
     system_prompt: Prompt | None = None
     prompt: Prompt | None = Field(default=None, description="The same as system_prompt.")
     first_message: Message | None = None
@@ -110,7 +124,7 @@ class _Agent(Body):
 
     @model_validator(mode="after")
     def _check(self) -> _Agent:
-        for name, other in (("system_prompt", "prompt"), ("first_message", "greeting")):
+        for name, other in _SAME:
             if {name, other} <= self.model_fields_set:
                 raise ValueError(f"{name} and {other} are the same; pass one of them")
         return self
@@ -152,6 +166,14 @@ class AgentAnswer(Body):
 
 class Parameter(Body):
     """A parameter of a tool; an array has an ``item_type``."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"type": {"const": "array"}}},
+            "then": {"required": ["item_type"], "properties": {"item_type": {"type": "string"}}},
+            "else": {"properties": {"item_type": {"type": "null"}}},
+        }
+    )
 
     type: Literal["string", "integer", "number", "boolean", "array"]
     name: Annotated[str, StringConstraints(min_length=1)]
@@ -253,7 +275,7 @@ class TrialAnswer(Body):
 class DocumentCreate(Body):
     """A text that the agent can look things up in, and where it is from."""
 
-    text: Annotated[str, StringConstraints(min_length=1)]
+    text: Annotated[str, AfterValidator(_seen), Field(json_schema_extra={"pattern": SEEN})]
     source: Annotated[str, StringConstraints(min_length=1, max_length=1_000)]
 
 

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from patter.errors import NameTaken, StoreError
+from patter.errors import NameTaken, StoreError, WriteUncertain
 from patter.server.reading import read_body
 from patter.server.rest import json_text
 from patter.server.rest.errors import ApiError, refuse
@@ -186,6 +186,9 @@ def explained(error: Exception, request: Request) -> ApiError:
     request_id = request_id_of(request)
     if isinstance(error, StoreError):
         _log.warning("Request %s: %s", request_id, error)
+        if isinstance(error, WriteUncertain):
+            told = "The store broke off in the middle of this change. It may have been made, wholly or in part."
+            return ApiError("UNAVAILABLE", f"{told} Read before you repeat it.")
         return ApiError("UNAVAILABLE", "The store cannot be used now. Nothing was changed. Try again later.")
     # Its text may hold what was sent.
     places = "".join(traceback.format_tb(error.__traceback__))

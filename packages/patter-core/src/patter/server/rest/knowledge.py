@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from patter.errors import ConfigError
 from patter.server.rest.bodies import DocumentCreate, read
 from patter.server.rest.endpoint import Answer, Endpoint, Visit
-from patter.server.rest.errors import ApiError, invalid
+from patter.server.rest.errors import ApiError
 from patter.store.knowledge import Document
 
 __all__ = ["ENDPOINTS"]
@@ -33,10 +32,7 @@ async def add_document(visit: Visit) -> Answer:
     if known.agent is not None and known.agent.knowledge is not None:
         raise ApiError("CONFLICT", "The phone's own program gives this agent something else to look things up in.")
     body = read(DocumentCreate, visit.given)
-    try:
-        document = await visit.site.workspace.knowledge.add(body.text, source=body.source, agent=known.id)
-    except ConfigError:
-        raise invalid("text", "it is empty") from None
+    document = await visit.site.workspace.knowledge.add(body.text, source=body.source, agent=known.id)
     return Answer(_shown(document), f"/agents/{known.id}/knowledge/{document.id}")
 
 

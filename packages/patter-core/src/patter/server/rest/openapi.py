@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from typing import Any, get_args
@@ -16,7 +16,7 @@ from patter.server.rest.endpoint import Endpoint
 from patter.server.rest.errors import CODES
 from patter.server.rest.tool_bodies import NAMED, REQUIRED, SETTINGS, SHOWN, TOOL_TYPES
 from patter.tools import configs
-from patter.tools.model import Tool
+from patter.tools.model import IS_RETRIED, TAKES_PARAMETERS, Tool
 
 __all__ = ["describe"]
 
@@ -45,11 +45,14 @@ _OWN = {
 Schema = dict[str, Any]
 
 
-def describe(endpoints: Iterable[Endpoint], root: str) -> Schema:
+def describe(endpoints: Sequence[Endpoint], root: str) -> Schema:
     """The description of these endpoints, which are mounted there."""
     paths: Schema = {}
     for endpoint in endpoints:
-        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
+        operation = _operation(endpoint)
+        if endpoint.method == "POST" and (links := _links(endpoint, endpoints)):
+            operation["responses"][str(endpoint.status)]["links"] = links
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {"title": "Patter", "version": version("patter-core"), "description": _ABOUT},
@@ -81,7 +84,7 @@ def _operation(endpoint: Endpoint) -> Schema:
     if endpoint.permission is not None:
         operation["description"] = f"Needs the permission {endpoint.permission}."
         operation["security"] = [{"ApiKey": []}, {"Bearer": []}]
-    if names := re.findall(r"{(\w+)}", endpoint.path):
+    if names := _names(endpoint):
         operation["parameters"] = [
             {"name": name, "in": "path", "required": True, "description": _PARAMETERS[name], "schema": _NAME}
             for name in names
@@ -89,6 +92,21 @@ def _operation(endpoint: Endpoint) -> Schema:
     if endpoint.takes is not None:
         operation["requestBody"] = {"required": True, "content": _json(endpoint.takes)}
     return operation
+
+
+def _links(endpoint: Endpoint, endpoints: Iterable[Endpoint]) -> Schema:
+    """What can be asked for of that which was created."""
+    links: Schema = {}
+    for one in endpoints:
+        if found := re.fullmatch(re.escape(endpoint.path) + r"/{(\w+)}(/\w+)?", one.path):
+            parameters = {name: f"$request.path.{name}" for name in _names(endpoint)}
+            parameters[found[1]] = "$response.body#/id"
+            links[one.act.__name__] = {"operationId": one.act.__name__, "parameters": parameters}
+    return links
+
+
+def _names(endpoint: Endpoint) -> list[str]:
+    return re.findall(r"{(\w+)}", endpoint.path)
 
 
 _NAME: Schema = {"type": "string", "minLength": 1}
@@ -131,6 +149,7 @@ def _schemas() -> Schema:
     for kind, model in _configs().items():
         found |= _of_model(_config_name(kind), model)
         del found[_config_name(kind)]["properties"]["tool_type"]  # it stands beside the config
+        found[_config_name(kind)] |= _TOGETHER.get(kind, {})
     fields: dict[str, Any] = {
         name: (Tool.model_fields[name].annotation, Tool.model_fields[name]) for name in (*NAMED, *SETTINGS)
     }
@@ -140,13 +159,47 @@ def _schemas() -> Schema:
     for name in ("AgentChange", "WorkspaceToolChange"):
         for one in found[name]["properties"].values():
             one.pop("default", None)
+    found["WorkspaceToolCreate"] |= _REPORTING
     found["Error"] = _ERROR
     found["Description"] = {"type": "object", "description": "This description."}
-    found["ToolChange"] = _change(given)
-    found["ToolCreate"] = _by_type(given, REQUIRED)
-    found["Tool"] = _by_type(_OWN | given, SHOWN)
+    given["parameters"] |= {"anyOf": [_JSON_SCHEMA, {"type": "null"}]}
+    found["ToolChange"] = _change(
+        given, {name for kind in TOOL_TYPES for name in found[_config_name(kind)]["properties"]}
+    )
+    found["ToolCreate"] = _by_type(given, REQUIRED, _CREATED)
+    found["Tool"] = _by_type(_OWN | given, SHOWN, {})
     found["WorkspaceTool"] = {"anyOf": [{"$ref": f"{_REF}WebsocketTool"}, {"$ref": f"{_REF}Tool"}]}
     return found
+
+
+_JSON_SCHEMA: Schema = {
+    "type": "object",
+    "description": "JSON Schema of the arguments.",
+    "properties": {"type": {"const": "object"}, "properties": {"type": "object"}},
+    "required": ["type"],
+}
+_REPORTING: Schema = {
+    "if": {"properties": {"wait_for_response": {"const": True}}, "required": ["wait_for_response"]},
+    "then": {"properties": {"execution_mode": {"const": "async"}}, "required": ["execution_mode"]},
+}
+_TOGETHER: Mapping[str, Schema] = {
+    "transfer_call": {
+        "anyOf": [
+            {"required": ["phone_number"], "properties": {"phone_number": {"type": "string"}}},
+            {"required": ["allowed_numbers"], "properties": {"allowed_numbers": {"minItems": 1}}},
+        ]
+    },
+    "mcp": {
+        "oneOf": [
+            {"required": ["url"], "properties": {"url": {"type": "string"}}},
+            {"required": ["command"], "properties": {"command": {"type": "array"}}},
+        ]
+    },
+}
+"""What the fields of a config must be together, which their types do not say."""
+
+_CREATED: Mapping[str, Schema] = {"mcp": {"required": ["url"], "properties": {"command": {"type": "null"}}}}
+"""What is not accepted from outside though a tool may have it: a program that is started here."""
 
 
 def _of_model(name: str, model: type[BaseModel]) -> Schema:
@@ -165,7 +218,7 @@ def _plain(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     return {
-        _BOUNDS.get(name, name) if "anyOf" in schema else name: _plain(one)
+        _BOUNDS.get(name, name) if isinstance(one, int | float) else name: _plain(one)
         for name, one in schema.items()
         if name != "title" or not isinstance(one, str)
     }
@@ -181,25 +234,38 @@ def _config_name(kind: str) -> str:
     return f"Config_{kind}"
 
 
-def _by_type(properties: Schema, required: Iterable[str]) -> Schema:
-    variants = [
-        {
-            "type": "object",
-            "title": kind,
-            "properties": properties | {"tool_type": {"const": kind}, "config": {"$ref": _REF + _config_name(kind)}},
-            "required": list(required),
-            "additionalProperties": False,
-        }
-        for kind in TOOL_TYPES
-    ]
+def _by_type(properties: Schema, required: Iterable[str], rules: Mapping[str, Schema]) -> Schema:
+    """One variant for each type of tool; ``rules`` are of their configs, beside what each config says itself."""
+    variants = []
+    for kind in TOOL_TYPES:
+        config: Schema = {"$ref": _REF + _config_name(kind)}
+        own: Schema = {"tool_type": {"const": kind}, "config": config | rules.get(kind, {})}
+        if kind not in TAKES_PARAMETERS:
+            own["parameters"] = {"type": "null"}
+        if kind not in IS_RETRIED:
+            own["max_retries"] = {"const": 0}
+        variants.append(
+            {
+                "type": "object",
+                "title": kind,
+                "properties": properties | own,
+                "required": list(required),
+                "additionalProperties": False,
+                **_REPORTING,
+            }
+        )
     return {"oneOf": variants}
 
 
-def _change(given: Schema) -> Schema:
+def _change(given: Schema, settable: Iterable[str]) -> Schema:
     properties = copy.deepcopy(given)
     for one in properties.values():
         one.pop("default", None)
-    config = {"type": "object", "description": "Merged key by key; null resets a key."}
+    config = {
+        "type": "object",
+        "description": "Merged key by key; null resets a key.",
+        "propertyNames": {"enum": sorted(settable)},
+    }
     properties |= {"tool_type": {"enum": list(TOOL_TYPES)}, "config": config}
     return {"type": "object", "properties": properties, "additionalProperties": False}
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from patter.errors import StoreError
 from patter.tools.model import Tool
 from patter.tools.runner import ToolOutcome
 from patter.workspace import KnownAgent, Workspace
+
+if TYPE_CHECKING:
+    import httpcore2
 
 __all__ = ["Site", "TryTool", "try_tool_with"]
 
@@ -43,8 +46,10 @@ class Site:
             _log.warning("A change was written, and cannot be read yet. %s", error)
 
 
-def try_tool_with(workspace: Workspace, allow_hosts: Collection[str]) -> TryTool:
-    """Carries tools out as a call of the agent would, with connections of their own."""
+def try_tool_with(
+    workspace: Workspace, allow_hosts: Collection[str], *, network: httpcore2.AsyncNetworkBackend | None = None
+) -> TryTool:
+    """Carries tools out as a call of the agent would, with connections of their own; None is the real network."""
 
     async def try_tool(
         known: KnownAgent, tool: Tool, arguments: Mapping[str, Any], context: Mapping[str, Any]
@@ -55,7 +60,7 @@ def try_tool_with(workspace: Workspace, allow_hosts: Collection[str]) -> TryTool
         trial = Trial() if known.agent is None else Trial.of(known.agent)
         variables = {**trial.variables, **context.get("variables", {})}
         knowledge = workspace.knowledge.of(known.id) if trial.knowledge is None else trial.knowledge
-        http = SafeHttp(allow_hosts=allow_hosts)
+        http = SafeHttp(allow_hosts=allow_hosts, network=network)
         try:
             trial = replace(trial, **{**context, "variables": variables}, knowledge=knowledge)
             return await try_out(tool, arguments, trial, http=http)
