@@ -361,6 +361,39 @@ async def test_a_tool_that_cannot_be_read_is_left_out(tmp_path: Path, caplog: py
     await store.close()
 
 
+@pytest.mark.parametrize("table", ["patter_agents", "patter_tools"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "{} = 'get_temperature'",
+        "{} = '[1, 2]'",
+        "{} = '5'",
+        "name = x'ff'",
+        "created_at = 'yesterday'",
+        "updated_at = 7",
+    ],
+)
+async def test_a_row_that_cannot_be_read_hides_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, table: str, change: str
+) -> None:
+    path = tmp_path / "patter.db"
+    store = SqlStore(f"sqlite:///{path}")
+    for name in ("bad", "good"):
+        await store.create_agent(agent(name))
+        await store.create_tool(tool(name))
+    wrong = change.format("tools" if table == "patter_agents" else "body")
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"UPDATE {table} SET {wrong} WHERE name = 'bad'")
+        database.commit()
+    held = await store.read()
+    names = {"patter_agents": [one.name for one in held.agents], "patter_tools": [one.name for one in held.tools]}
+    if not (table == "patter_tools" and change.startswith("name")):  # a tool's name is read from its body
+        assert names.pop(table) == ["good"]
+        assert "cannot be read and is left out" in caplog.text
+    assert all(found == ["bad", "good"] for found in names.values())
+    await store.close()
+
+
 async def test_tables_of_another_version_are_not_touched(tmp_path: Path) -> None:
     store = SqlStore(f"sqlite:///{tmp_path}/patter.db")
     await store.version()

@@ -28,16 +28,22 @@ class Shelf:
         self.held = held
         self.is_broken = False
         self.readings = 0
+        self.raises: Exception | None = None
+        self.hangs_s = 0.0
 
     async def version(self) -> int:
+        await anyio.sleep(self.hangs_s)
+        if self.raises is not None:
+            raise self.raises
         if self.is_broken:
             raise StoreError("The disk is gone. Put it back.")
         return self.held.version
 
     async def read(self) -> Holdings:
         self.readings += 1
+        held = self.held
         await anyio.sleep(0.01)
-        return self.held
+        return held
 
 
 def tool(name: str, agent: str | None) -> Tool:
@@ -125,3 +131,75 @@ def test_what_others_write_is_followed_and_a_broken_store_survived(caplog: pytes
     with caplog.at_level(logging.WARNING):
         assert run_virtual(main) == [7, 8, (8, (OWN,)), 9]
     assert len(caplog.messages) == 1 and "Put it back" in caplog.messages[0]
+
+
+def test_whatever_a_store_raises_ends_no_call_and_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> int:
+        shelf = Shelf(HELD)
+        shelf.raises = ValueError("a value of a row")
+        seen = catalogue(shelf)
+        async with anyio.create_task_group() as group:
+            group.start_soon(seen.follow)
+            await anyio.sleep(1.5)
+            shelf.raises = None
+            await anyio.sleep(1)
+            group.cancel_scope.cancel()
+        return seen.version
+
+    with caplog.at_level(logging.WARNING):
+        assert run_virtual(main) == 7
+    (told,) = caplog.messages
+    assert told.endswith("ValueError.")
+
+
+def test_a_store_that_hangs_holds_nobody_up_longer_than_the_first() -> None:
+    async def main() -> list[float]:
+        shelf = Shelf(HELD)
+        shelf.is_broken, shelf.hangs_s = True, 20.0
+        seen = catalogue(shelf)
+        waited: list[float] = []
+
+        async def ask() -> None:
+            began = anyio.current_time()
+            with pytest.raises(StoreError, match="Put it back"):
+                await seen.refresh()
+            waited.append(anyio.current_time() - began)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(ask)
+        return waited
+
+    assert run_virtual(main) == [20.0] * 4
+
+
+def test_what_was_written_during_a_reading_is_seen_by_who_asks_then() -> None:
+    async def main() -> tuple[int, int]:
+        shelf = Shelf(HELD)
+        seen = catalogue(shelf)
+        async with anyio.create_task_group() as group:
+            group.start_soon(seen.refresh)
+            await anyio.sleep(0.005)
+            shelf.held = replace(HELD, version=8)
+            for _ in range(3):
+                group.start_soon(seen.refresh)
+            await seen.refresh()
+            seen_then = seen.version
+        return seen_then, shelf.readings
+
+    assert run_virtual(main) == (8, 2)
+
+
+def test_who_waits_reads_instead_of_the_first_that_has_left() -> None:
+    async def main() -> int:
+        shelf = Shelf(HELD)
+        seen = catalogue(shelf)
+        async with anyio.create_task_group() as second, anyio.create_task_group() as first:
+            first.start_soon(seen.refresh)
+            await anyio.sleep(0.005)
+            second.start_soon(seen.refresh)
+            await anyio.sleep(0.001)
+            first.cancel_scope.cancel()
+        return seen.version
+
+    assert run_virtual(main) == 7

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import anyio
@@ -28,8 +29,11 @@ class Catalogue:
     def __init__(self, store: ToolStore) -> None:
         self._store = store
         self._held = Holdings(-1)
-        self._by_agent: dict[str | None, tuple[Tool, ...]] = {}
-        self._reading = anyio.Lock()
+        self._agents: dict[str, AgentRecord] = {}
+        self._tools: dict[str | None, _Tools] = {}
+        self._reading: _Reading | None = None
+        self._begun = 0
+        self._done = 0
 
     @property
     def version(self) -> int:
@@ -43,15 +47,17 @@ class Catalogue:
 
     def agent(self, name_or_id: str) -> AgentRecord | None:
         """The agent of this id or this name."""
-        return next((one for one in self._held.agents if name_or_id in (one.id, one.name)), None)
+        return self._agents.get(name_or_id)
 
     def tools(self, agent: str | None) -> tuple[Tool, ...]:
         """The tools of the agent of this id, or of the workspace; the oldest first."""
-        return self._by_agent.get(agent, ())
+        known = self._tools.get(agent)
+        return () if known is None else known.all
 
     def tool(self, agent: str | None, name_or_id: str) -> Tool | None:
         """One of them, by its id or its name."""
-        return next((one for one in self.tools(agent) if name_or_id in (str(one.id), one.name)), None)
+        known = self._tools.get(agent)
+        return None if known is None else known.found.get(name_or_id)
 
     def offered(self, agent: str, names: Iterable[str] = ()) -> tuple[Tool, ...]:
         """What the agent of this id may use: its own tools, and those of the workspace that it names."""
@@ -66,12 +72,15 @@ class Catalogue:
         Raises:
             StoreError: it cannot be read; what was read before stays.
         """
-        async with self._reading:
-            if await self._store.version() != self._held.version:
-                self._held = await self._store.read()
-                self._by_agent = {}
-                for tool in self._held.tools:
-                    self._by_agent[tool.agent_id] = (*self._by_agent.get(tool.agent_id, ()), tool)
+        before = self._begun
+        while self._done <= before:  # what began before this was asked may not hold what the caller has written
+            if self._reading is None:
+                await self._read()
+                return
+            reading = self._reading
+            await reading.over.wait()
+            if reading.trouble is not None:  # to ask anew would let everybody wait as long again, one after another
+                raise StoreError(reading.trouble)
 
     async def follow(self) -> None:
         """See what other processes write, until cancelled. A store that cannot be read is asked again."""
@@ -80,8 +89,59 @@ class Catalogue:
             try:
                 await self.refresh()
                 was_read = True
-            except StoreError as error:
+            except Exception as error:  # the boundary to a store: what it raises must end no call
                 if was_read:
-                    _log.warning("The store cannot be read; calls go on with the tools known so far. %s", error)
+                    told = error if isinstance(error, StoreError) else f"{type(error).__name__}."
+                    _log.warning("The store cannot be read; calls go on with the tools known so far. %s", told)
                 was_read = False
             await anyio.sleep(_POLL_S)
+
+    async def _read(self) -> None:
+        self._begun += 1
+        number, reading = self._begun, _Reading()
+        self._reading = reading
+        try:
+            if await self._store.version() != self._held.version:
+                self._take(await self._store.read())
+            self._done = number
+        except StoreError as error:
+            reading.trouble = str(error)
+            raise
+        finally:
+            self._reading = None
+            reading.over.set()
+
+    def _take(self, held: Holdings) -> None:
+        agents: dict[str, AgentRecord] = {}
+        for agent in held.agents:
+            agents.setdefault(agent.id, agent)
+            agents.setdefault(agent.name, agent)
+        by_agent: dict[str | None, list[Tool]] = {}
+        for tool in held.tools:
+            by_agent.setdefault(tool.agent_id, []).append(tool)
+        tools = {agent: _Tools.of(own) for agent, own in by_agent.items()}
+        self._held, self._agents, self._tools = held, agents, tools
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One reading of the store, which any number of callers wait for, and why it failed."""
+
+    over: anyio.Event = field(default_factory=anyio.Event)
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Tools:
+    """The tools of one agent, and each by its id and its name."""
+
+    all: tuple[Tool, ...]
+    found: dict[str, Tool]
+
+    @classmethod
+    def of(cls, tools: list[Tool]) -> _Tools:
+        found: dict[str, Tool] = {}
+        for tool in tools:
+            found.setdefault(str(tool.id), tool)
+            found.setdefault(tool.name, tool)
+        return cls(tuple(tools), found)

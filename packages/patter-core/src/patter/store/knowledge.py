@@ -128,7 +128,7 @@ class SqliteKnowledge:
         Raises:
             ConfigError: there is no text in it.
         """
-        passages = cut(text)
+        passages = await anyio.to_thread.run_sync(cut, text)
         if not passages:
             raise ConfigError("text: the document is empty.")
         for value in (text, source, agent):

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import anyio.to_thread
+
 from patter.errors import ConfigError
 from patter.store.knowledge import Document, Passage, Retriever
 from patter.store.words import cut, query_words
@@ -40,7 +42,7 @@ class PostgresKnowledge:
         Raises:
             ConfigError: there is no text in it, or some that Postgres cannot keep.
         """
-        if not (pieces := cut(text)):
+        if not (pieces := await anyio.to_thread.run_sync(cut, text)):
             raise ConfigError("text: the document is empty.")
         document = Document(uuid.uuid4().hex, source, len(pieces))
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
@@ -38,6 +38,8 @@ from patter.tools.shapes import settings_of
 
 __all__ = ["METADATA", "SCHEMA", "Shelf", "state"]
 
+T = TypeVar("T")
+
 SCHEMA = 1
 """Another number when the tables change."""
 
@@ -63,6 +65,18 @@ class _Utc(TypeDecorator[datetime]):
             return None
         moment: datetime = value
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+    def result_processor(self, dialect: Dialect, coltype: Any) -> Callable[[Any], datetime | None] | None:
+        """What is no moment is None: one such value shall not hide the other rows of a reading."""
+        process: Callable[[Any], datetime | None] | None = super().result_processor(dialect, coltype)
+
+        def moment(value: Any) -> datetime | None:
+            try:
+                return process(value) if process is not None else value
+            except (ValueError, TypeError, OverflowError):
+                return None
+
+        return moment
 
 
 _Number = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts in a column of this very type alone
@@ -115,7 +129,7 @@ class Shelf:
         version = self.version(connection)
         agents = connection.execute(select(_agents).order_by(_agents.c.number)).all()
         rows = connection.execute(select(_tools).order_by(_tools.c.number)).all()
-        return Holdings(version, tuple(map(_agent_of, agents)), tuple(self._tools(rows)))
+        return Holdings(version, tuple(_agents_of(agents)), tuple(self._tools(rows)))
 
     def create_agent(self, connection: Connection, record: AgentRecord) -> AgentRecord:
         with _unique(f"There is an agent named {record.name} already."):
@@ -173,7 +187,7 @@ class Shelf:
         for row in rows:
             entry = known.get(row.id)
             if entry is None or entry[0] != row:
-                entry = (row, _readable(row))
+                entry = (row, _readable(row, "tool", _tool_of))
             found[row.id] = entry
             if entry[1] is not None:
                 yield entry[1]
@@ -193,13 +207,24 @@ class _unique:
             raise NameTaken(self._message) from None
 
 
+def _agents_of(rows: Iterable[Row[Any]]) -> Iterable[AgentRecord]:
+    """The agents of the rows; what cannot be read is left out."""
+    for row in rows:
+        if (agent := _readable(row, "agent", _agent_of)) is not None:
+            yield agent
+
+
 def _agent_of(row: Row[Any]) -> AgentRecord:
+    texts = (row.id, row.name, row.system_prompt or "", row.first_message or "", *(tools := json.loads(row.tools)))
+    if not isinstance(tools, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("it holds what is no text")
+    _check_moments(row)
     return AgentRecord(
         id=row.id,
         name=row.name,
         system_prompt=row.system_prompt,
         first_message=row.first_message,
-        tools=tuple(json.loads(row.tools)),
+        tools=tuple(tools),
         created_at=row.created_at,
         updated_at=row.updated_at,
     )
@@ -217,6 +242,7 @@ def _agent_values(record: AgentRecord) -> dict[str, Any]:
 
 
 def _tool_of(row: Row[Any]) -> Tool:
+    _check_moments(row)
     own = {"id": UUID(row.id), "agent_id": row.agent or None}
     return Tool(**json.loads(row.body), **own, created_at=row.created_at, updated_at=row.updated_at)
 
@@ -232,15 +258,21 @@ def _values(tool: Tool) -> dict[str, Any]:
     }
 
 
-def _readable(row: Row[Any]) -> Tool | None:
+def _check_moments(row: Row[Any]) -> None:
+    if row.created_at is None or row.updated_at is None:
+        raise ValueError("it holds what is no moment")
+
+
+def _readable(row: Row[Any], kind: str, read: Callable[[Row[Any]], T]) -> T | None:
     try:
-        return _tool_of(row)
-    except (ConfigError, ValueError, TypeError) as error:
+        return read(row)
+    except Exception as error:  # the boundary to what another program has written
         _log.warning(
-            "The stored tool %s (id %s) cannot be read and is left out: %s Delete it, or store it anew.",
+            "The stored %s %s (id %s) cannot be read and is left out: %s Delete it, or store it anew.",
+            kind,
             row.name,
             row.id,
-            error if isinstance(error, ConfigError) else type(error).__name__,
+            error if isinstance(error, ConfigError) else f"{type(error).__name__}.",
         )
         return None
 
