@@ -9,7 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from starlette.applications import Starlette
 from starlette.routing import Mount
-from tests.documents import GET_TEMPERATURE, LOOKUP_CUSTOMER
+from tests.documents import GET_TEMPERATURE as SEED_D
+from tests.documents import LOOKUP_CUSTOMER as SEED_C
 
 from patter.server.rest.app import ENDPOINTS, build_api
 from patter.server.rest.openapi import describe
@@ -69,40 +70,40 @@ async def test_it_names_where_it_is_mounted(api: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "body", "fits"),
     [
-        ("ToolCreate", LOOKUP_CUSTOMER, True),
-        ("ToolCreate", LOOKUP_CUSTOMER | {"tool_type": "end_call"}, False),
-        ("ToolCreate", LOOKUP_CUSTOMER | {"nothing": 1}, False),
-        ("ToolCreate", {key: value for key, value in LOOKUP_CUSTOMER.items() if key != "config"}, False),
-        ("ToolCreate", LOOKUP_CUSTOMER | {"config": {"url": "https://a.example", "nothing": 1}}, False),
-        ("ToolCreate", LOOKUP_CUSTOMER | {"tool_type": "play_tone", "config": {"dtmf_digit": "1", "volume": 2}}, False),
-        ("ToolCreate", LOOKUP_CUSTOMER | {"description": " "}, False),
-        ("ToolCreate", LOOKUP_CUSTOMER | {"parameters": {"properties": {}}}, False),
-        ("ToolCreate", LOOKUP_CUSTOMER | {"wait_for_response": True}, False),
-        ("ToolCreate", LOOKUP_CUSTOMER | {"wait_for_response": True, "execution_mode": "async"}, True),
-        ("ToolCreate", LOOKUP_CUSTOMER | {"tool_type": "mcp", "config": {"url": "https://mcp.example.com"}}, True),
-        ("ToolCreate", LOOKUP_CUSTOMER | {"tool_type": "mcp", "config": {"command": ["server"]}}, False),
+        ("ToolCreate", SEED_C, True),
+        ("ToolCreate", SEED_C | {"tool_type": "end_call"}, False),
+        ("ToolCreate", SEED_C | {"nothing": 1}, False),
+        ("ToolCreate", {key: value for key, value in SEED_C.items() if key != "config"}, False),
+        ("ToolCreate", SEED_C | {"config": {"url": "https://a.example", "nothing": 1}}, False),
+        ("ToolCreate", SEED_C | {"tool_type": "play_tone", "config": {"dtmf_digit": "1", "volume": 2}}, False),
+        ("ToolCreate", SEED_C | {"description": " "}, False),
+        ("ToolCreate", SEED_C | {"parameters": {"properties": {}}}, False),
+        ("ToolCreate", SEED_C | {"wait_for_response": True}, False),
+        ("ToolCreate", SEED_C | {"wait_for_response": True, "execution_mode": "async"}, True),
+        ("ToolCreate", SEED_C | {"tool_type": "mcp", "config": {"url": "https://mcp.example.com"}}, True),
+        ("ToolCreate", SEED_C | {"tool_type": "mcp", "config": {"command": ["server"]}}, False),
         (
             "ToolCreate",
-            LOOKUP_CUSTOMER | {"tool_type": "transfer_call", "config": {"phone_number": "+4930999888"}},
+            SEED_C | {"tool_type": "transfer_call", "config": {"phone_number": "+4930999888"}},
             True,
         ),
-        ("ToolCreate", LOOKUP_CUSTOMER | {"tool_type": "transfer_call", "config": {"allowed_numbers": []}}, False),
-        ("ToolCreate", LOOKUP_CUSTOMER | {"tool_type": "end_call", "config": {}, "max_retries": 1}, False),
+        ("ToolCreate", SEED_C | {"tool_type": "transfer_call", "config": {"allowed_numbers": []}}, False),
+        ("ToolCreate", SEED_C | {"tool_type": "end_call", "config": {}, "max_retries": 1}, False),
         (
             "ToolCreate",
-            LOOKUP_CUSTOMER | {"tool_type": "end_call", "config": {}, "parameters": {"type": "object"}},
+            SEED_C | {"tool_type": "end_call", "config": {}, "parameters": {"type": "object"}},
             False,
         ),
         ("ToolChange", {"config": {"timeout": None}, "display_name": None}, True),
         ("ToolChange", {"config": {"nothing": 1}}, False),
         ("ToolChange", {"id": "x"}, False),
-        ("WorkspaceToolCreate", GET_TEMPERATURE, True),
-        ("WorkspaceToolCreate", GET_TEMPERATURE | {"type": "custom_webhook"}, False),
-        ("WorkspaceToolCreate", GET_TEMPERATURE | {"wait_for_response": True}, False),
-        ("WorkspaceToolCreate", GET_TEMPERATURE | {"parameters": [{"type": "array", "name": "a"}]}, False),
+        ("WorkspaceToolCreate", SEED_D, True),
+        ("WorkspaceToolCreate", SEED_D | {"type": "custom_webhook"}, False),
+        ("WorkspaceToolCreate", SEED_D | {"wait_for_response": True}, False),
+        ("WorkspaceToolCreate", SEED_D | {"parameters": [{"type": "array", "name": "a"}]}, False),
         (
             "WorkspaceToolCreate",
-            GET_TEMPERATURE | {"parameters": [{"type": "array", "name": "a", "item_type": "string"}]},
+            SEED_D | {"parameters": [{"type": "array", "name": "a", "item_type": "string"}]},
             True,
         ),
         ("WorkspaceToolChange", {"wait_for_response": True}, True),
@@ -118,10 +119,10 @@ def test_bodies(name: str, body: Any, fits: bool) -> None:
 
 
 async def test_answers(api: Any) -> None:
-    await api.made("/tools", **GET_TEMPERATURE)
+    await api.made("/tools", **SEED_D)
     await api.made("/agents", name="desk", tools=["get_temperature"])
     api.programmed("own")
-    tool = await api.made("/agents/desk/tools", **LOOKUP_CUSTOMER, speech={"filler": "Moment"})
+    tool = await api.made("/agents/desk/tools", **SEED_C, speech={"filler": "Moment"})
     document = await api.made("/agents/desk/knowledge", text="a", source="b")
     for path, name in (
         ("/health", "Health"),
