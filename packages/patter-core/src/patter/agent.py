@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["Agent", "check_name"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_ID = re.compile(r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}")
+"""An id: as a name it could stand for another agent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +117,8 @@ def check_name(name: str) -> None:
     Raises:
         ConfigError: it is none.
     """
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ConfigError("agent['name'] must be 1 to 100 characters of A-Z a-z 0-9 _ -.")
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or _ID.fullmatch(name):
+        raise ConfigError("agent['name'] must be 1 to 100 characters of A-Z a-z 0-9 _ -, and no UUID.")
 
 
 def _read_tools(given: Sequence[Any]) -> tuple[Tool, ...]:

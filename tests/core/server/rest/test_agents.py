@@ -150,3 +150,34 @@ async def test_a_limited_key_sees_its_agents_alone(make_api: Callable[..., Any])
     for method in ("PATCH", "DELETE"):
         assert (await api.ask(method, "/agents/other", {}, key="limited")).status_code == 404
     assert (await api.ask("PATCH", "/agents/desk", {"prompt": "x"}, key="limited")).status_code == 200
+
+
+async def test_a_name_that_looks_like_an_id_is_refused(api: Any) -> None:
+    victim = (await api.ask("POST", "/agents", {"name": "victim"})).json()
+    mine = (await api.ask("POST", "/agents", {"name": "mine"})).json()
+    for method, path, body in (
+        ("POST", "/agents", {"name": victim["id"]}),
+        ("PATCH", f"/agents/{mine['id']}", {"name": victim["id"].replace("-", "").upper()}),
+    ):
+        answer = await api.ask(method, path, body)
+        assert (answer.status_code, answer.json()["error"]["details"][0]["field"]) == (400, "name")
+    assert (await api.ask("GET", f"/agents/{victim['id']}")).json()["name"] == "victim"
+
+
+async def test_documents_of_a_programs_agent_are_not_lost_when_the_store_takes_it_over(api: Any) -> None:
+    api.programmed("open")
+    text = {"source": "a.md", "text": "We open at nine."}
+    document = (await api.ask("POST", "/agents/open/knowledge", text)).json()
+    assert (await api.ask("POST", "/agents", {"name": "open"})).status_code == 409
+    assert (await api.ask("DELETE", f"/agents/open/knowledge/{document['id']}")).status_code == 204
+    assert (await api.ask("POST", "/agents", {"name": "open"})).status_code == 201
+
+
+async def test_a_tool_for_an_agent_that_goes_meanwhile_is_not_left_behind(api: Any) -> None:
+    for _ in range(8):
+        made = (await api.ask("POST", "/agents", {"name": "brief"})).json()
+        tool = {"name": "bye", "description": "Ends the call.", "tool_type": "end_call", "config": {}}
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(api.ask, "POST", f"/agents/{made['id']}/tools", tool)
+            tasks.start_soon(api.ask, "DELETE", f"/agents/{made['id']}")
+    assert (await api.workspace.store.read()).tools == ()

@@ -35,7 +35,7 @@ async def create_agent(visit: Visit) -> Answer:
     site = visit.site
     await site.workspace.catalogue.refresh()
     _check_tools(visit, body.tools)
-    _check_free(visit, body.name)
+    await _check_free(visit, body.name)
     now = datetime.now(UTC)
     record = await site.workspace.store.create_agent(
         AgentRecord(id=str(uuid4()), created_at=now, updated_at=now, **body.changes)
@@ -52,11 +52,12 @@ async def change_agent(visit: Visit) -> Answer:
     if "tools" in body.changes:
         _check_tools(visit, body.tools)
     if body.changes.get("name", known.name) != known.name:
-        _check_free(visit, body.name)
+        await _check_free(visit, body.name)
     record = await site.workspace.store.update_agent(known.id, lambda old: replace(old, **body.changes))
     await site.written()
     if record is None:
         raise ApiError("NOT_FOUND", "There is no such agent.")
+    site.workspace.hub.rename(known.name, record.name)
     return Answer(_shown(KnownAgent(record.id, record.name, record, None)))
 
 
@@ -91,14 +92,16 @@ def _check_tools(visit: Visit, names: Iterable[str]) -> None:
             raise invalid(f"tools.{place}", "the workspace has no tool of this name; create it first")
 
 
-def _check_free(visit: Visit, name: str) -> None:
+async def _check_free(visit: Visit, name: str) -> None:
     known = visit.site.workspace.agent(name)
     if known is None or known.record is not None:
         return  # what the store holds is its own affair
     if not known.is_open:
         raise ApiError("CONFLICT", f"The phone's own program defines an agent named {known.name}.")
-    if visit.site.workspace.catalogue.tools(known.id):
-        raise ApiError("CONFLICT", f"The program's agent {known.name} has tools already. Delete them first.")
+    workspace = visit.site.workspace
+    if workspace.catalogue.tools(known.id) or await workspace.knowledge.documents(agent=known.id):
+        problem = f"The program's agent {known.name} has tools or documents already. Delete them first."
+        raise ApiError("CONFLICT", problem)
 
 
 def _shown(known: KnownAgent) -> dict[str, Any]:

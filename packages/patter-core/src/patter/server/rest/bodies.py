@@ -19,6 +19,8 @@ from pydantic import (
     model_validator,
 )
 
+from patter.agent import check_name
+from patter.errors import ConfigError
 from patter.server.rest.errors import ApiError
 from patter.tools.configs import SEEN, Whole
 
@@ -44,7 +46,16 @@ __all__ = [
 
 B = TypeVar("B", bound="Body")
 
-AgentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
+
+def _no_id(name: str) -> str:
+    try:
+        check_name(name)
+    except ConfigError:
+        raise ValueError("it is a UUID, and could stand for another agent") from None
+    return name
+
+
+AgentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$"), AfterValidator(_no_id)]
 ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,100}$")]
 PlainName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,100}$")]
 Prompt = Annotated[str, StringConstraints(max_length=50_000)]

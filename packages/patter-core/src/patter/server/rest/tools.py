@@ -44,6 +44,10 @@ async def create_tool(visit: Visit) -> Answer:
     _check_free(known, tool.name)
     kept = await site.workspace.store.create_tool(tool)
     await site.written()
+    if known.record is not None and site.workspace.agent(known.id) is None:  # it was deleted meanwhile
+        await site.workspace.store.delete_tool(known.id, str(kept.id))
+        await site.written()
+        raise ApiError("NOT_FOUND", "There is no such agent.")
     return Answer(shown(kept), f"/agents/{known.id}/tools/{kept.id}")
 
 
@@ -120,9 +124,9 @@ def not_found() -> ApiError:
 
 
 def _tool_of(visit: Visit, known: KnownAgent) -> Tool:
-    """A tool that the agent may use, also one of its program's."""
+    """A tool of the store that the agent may use. What its program has given it is the program's to try."""
     wanted = visit.path["tool"]
-    for tool in (*visit.site.workspace.offered(known), *known.tools):
+    for tool in visit.site.workspace.offered(known):
         if wanted in (str(tool.id), tool.name):
             return tool
     raise not_found()
