@@ -173,11 +173,18 @@ async def test_documents_of_a_programs_agent_are_not_lost_when_the_store_takes_i
     assert (await api.ask("POST", "/agents", {"name": "open"})).status_code == 201
 
 
-async def test_a_tool_for_an_agent_that_goes_meanwhile_is_not_left_behind(api: Any) -> None:
-    for _ in range(8):
-        made = (await api.ask("POST", "/agents", {"name": "brief"})).json()
-        tool = {"name": "bye", "description": "Ends the call.", "tool_type": "end_call", "config": {}}
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(api.ask, "POST", f"/agents/{made['id']}/tools", tool)
-            tasks.start_soon(api.ask, "DELETE", f"/agents/{made['id']}")
-    assert (await api.workspace.store.read()).tools == ()
+async def test_a_tool_for_an_agent_that_goes_meanwhile_is_not_left_behind(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = api.workspace.store
+    made = (await api.ask("POST", "/agents", {"name": "brief"})).json()
+    create = store.create_tool
+
+    async def create_too_late(tool: Any) -> Any:
+        await store.delete_agent(made["id"])
+        return await create(tool)
+
+    monkeypatch.setattr(store, "create_tool", create_too_late)
+    tool = {"name": "bye", "description": "Ends the call.", "tool_type": "end_call", "config": {}}
+    assert (await api.ask("POST", f"/agents/{made['id']}/tools", tool)).status_code == 404
+    assert (await store.read()).tools == ()
