@@ -50,6 +50,64 @@ def test_b09_b10_b11_name_description_and_schema_reach_the_mind_unchanged() -> N
     assert (spec.name, spec.description, spec.parameters) == ("get_order", DESCRIPTION, ORDER)
 
 
+def _nested(levels: int) -> dict[str, Any]:
+    part: dict[str, Any] = {"type": "string"}
+    for _ in range(levels):
+        part = {"type": "object", "properties": {"a": part}}
+    return part
+
+
+def _doubling(levels: int, word: str = "allOf") -> dict[str, Any]:
+    parts = {f"d{i}": {word: [{"$ref": f"#/$defs/d{i + 1}"}] * 2} for i in range(levels)}
+    return {"properties": {"a": {"$ref": "#/$defs/d0"}}, "$defs": {**parts, f"d{levels}": {"type": "string"}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "told"),
+    [
+        ({"properties": {"a": {"pattern": "(?=a)b"}}}, "the pattern at properties.a.pattern: it cannot be used"),
+        (
+            {"properties": {"a": {"pattern": r"(\d{1000}){1000}"}}},
+            "without look-around, back-references and high counts",
+        ),
+        ({"properties": {"a": {"patternProperties": {r"(a)\1": {}}}}}, "the pattern at properties.a.patternProperties"),
+        ({"properties": {"a": {"pattern": "a" * 501}}}, "more than 500 characters"),
+        ({"properties": {f"a{i}": {"pattern": f"a{i}"} for i in range(33)}}, "more than 32 patterns"),
+        (_doubling(13), "more than 5,000 parts"),
+        (_doubling(13, "anyOf"), "more than 5,000 parts"),
+        (_nested(33), "more than 32 levels deep"),
+        (_nested(5_000), "more than 32 levels deep"),
+        ({"properties": {"a": {"enum": [*range(20_000)]}}}, "more than 20,000 values"),
+        ({"allOf": [{"$ref": "#"}]}, "comes back to itself"),
+        ({"properties": {"a": {"$ref": "#/$defs/b"}}, "$defs": {"b": {"not": {"$ref": "#/$defs/b"}}}}, "comes back"),
+        ({"properties": {"a": {"$ref": "#/$defs/b"}}}, "a $ref leads nowhere"),
+        ({"properties": {"a": {"$ref": "#/default"}}, "default": {"pattern": 5}}, "it is no JSON Schema"),
+        ({"properties": {"a": {"$dynamicRef": "#a"}}}, "it uses $dynamicRef"),
+        ({"unevaluatedProperties": False}, "it uses unevaluatedProperties"),
+    ],
+)
+def test_schemas_that_cost_too_much_to_check_are_refused(schema: dict[str, Any], told: str) -> None:
+    found = problem(parameters={"type": "object", **schema})
+    assert "parameters: " in found and told in found
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        _nested(31),
+        _doubling(10),
+        {
+            "properties": {"a": {"$ref": "#"}, "b": {"type": "array", "items": {"$ref": "#/$defs/c"}}},
+            "$defs": {"c": {}},
+        },
+        {"$id": "https://example.com/a", "properties": {"a": {"$ref": "#/$defs/b%20c"}}, "$defs": {"b c": {}}},
+        {"properties": {"$ref": {"type": "string"}, "pattern": {"pattern": r"^\p{L}+$"}}},
+    ],
+)
+def test_schemas_that_have_an_end_are_taken(schema: dict[str, Any]) -> None:
+    assert made(parameters={"type": "object", **schema}).parameters is not None
+
+
 def test_what_was_given_and_what_was_told_are_copies() -> None:
     given = json.loads(json.dumps(ORDER))
     tool = made(parameters=given)

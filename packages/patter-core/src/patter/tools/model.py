@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -41,6 +41,7 @@ from patter.tools.configs import (
 from patter.tools.context import Handler, ToolContext
 from patter.tools.define import ToolDecorator
 from patter.tools.derived import derive_description, derive_parameters
+from patter.tools.schema_limits import check_parameters
 from patter.tools.shapes import Wire, canonical, to_wire
 from patter.tools.signature import check_handler, describe
 from patter.voice.base import ToolSpec
@@ -255,17 +256,7 @@ class Tool(BaseModel):
     def _check_parameters(cls, schema: dict[str, Any] | None) -> dict[str, Any] | None:
         if schema is None:
             return None
-        if schema.get("type") != "object" or not isinstance(schema.get("properties", {}), dict):
-            raise ValueError("it must be a JSON Schema of type object")
-        from jsonschema import Draft202012Validator, SchemaError  # 60 ms, and not needed to import the package
-
-        try:
-            Draft202012Validator.check_schema(schema)
-        except SchemaError as error:
-            where = ".".join(map(str, error.absolute_path)) or "its top"
-            raise ValueError(f"it is no JSON Schema, see {where}") from None
-        if any(not reference.startswith("#") for reference in _references(schema)):
-            raise ValueError("a $ref must lead into the schema itself, such as #/$defs/order")
+        check_parameters(schema)
         return copy.deepcopy(schema)
 
     @field_validator("static_arguments")
@@ -293,14 +284,6 @@ class Tool(BaseModel):
         if "speech" not in self.model_fields_set:
             object.__setattr__(self, "speech", speech_of(self.config))
         return self
-
-
-def _references(schema: Any) -> Iterator[str]:
-    inner = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
-    if isinstance(schema, dict):
-        yield from (schema[key] for key in ("$ref", "$dynamicRef") if isinstance(schema.get(key), str))
-    for one in inner:
-        yield from _references(one)
 
 
 def _who(fields: Mapping[str, Any]) -> str:

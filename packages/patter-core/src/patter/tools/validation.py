@@ -20,11 +20,12 @@ class Validator:
     """
 
     def __init__(self, schema: Mapping[str, Any], *, is_strict: bool = False) -> None:
-        from jsonschema import Draft202012Validator  # 60 ms, and not needed to import the package
         from referencing import Registry
 
+        from patter.tools.checker import checker_class  # 60 ms, and not needed to import the package
+
         # The default registry asks the network for references that lead elsewhere.
-        self._validator = Draft202012Validator(schema, registry=Registry())
+        self._validator = checker_class()(schema, registry=Registry())
         self._schema = schema
         self._is_strict = is_strict
 
@@ -36,8 +37,14 @@ class Validator:
         """
         if not isinstance(arguments, dict):
             raise ToolRefusal("invalid_arguments", details=["not an object"])
-        given: dict[str, Any] = without_nulls(self._schema, arguments) if self._is_strict else arguments
-        details = {detail for error in self._validator.iter_errors(given) for detail in _details(error)}
+        from patter.tools.checker import TooCostly, within_budget
+
+        try:
+            with within_budget():
+                given: dict[str, Any] = without_nulls(self._schema, arguments) if self._is_strict else arguments
+                details = {detail for error in self._validator.iter_errors(given) for detail in _details(error)}
+        except (TooCostly, RecursionError):
+            raise ToolRefusal("invalid_arguments", details=["too many or too deeply nested to be checked"]) from None
         if details:
             raise ToolRefusal("invalid_arguments", details=sorted(details))
         return given

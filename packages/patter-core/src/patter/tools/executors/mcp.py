@@ -13,6 +13,7 @@ from patter.tools.executors.filling import fill_headers, filling
 from patter.tools.mcp.connection import McpFailure, Offer, Place
 from patter.tools.model import Tool
 from patter.tools.refusals import ToolRefusal
+from patter.tools.schema_limits import check_parameters
 from patter.tools.variables import RequestScope, Variables
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ async def expand(tool: Tool, services: McpServices, *, taken: Collection[str] = 
         if config.allowed_tools is not None and one.name not in config.allowed_tools:
             continue
         if not _is_schema(one.schema):
-            logger.warning("Tool %s: %.60s is left out, its arguments have no JSON Schema.", tool.name, one.name)
+            logger.warning(
+                "Tool %s: %.60s is left out, its arguments have no JSON Schema that can be used.", tool.name, one.name
+            )
             continue
         expanded.append(_own(tool, one, names))
         names.add(expanded[-1].name)
@@ -155,10 +158,8 @@ def _text(block: Mapping[str, Any]) -> str:
 
 
 def _is_schema(schema: Mapping[str, Any]) -> bool:
-    from jsonschema import Draft202012Validator, SchemaError  # 60 ms, and not needed to import the package
-
     try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError:
+        check_parameters(schema)
+    except ValueError:
         return False
-    return schema.get("type") == "object" and isinstance(schema.get("properties", {}), dict)
+    return True
