@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import anyio
 import pytest
@@ -19,6 +20,7 @@ from patter.call.toolbox import CallTools
 from patter.call.transcript import Transcript
 from patter.testing import ScriptedEars, ScriptedLine, ScriptedMind, ScriptedVoice
 from patter.tools.context import ToolContext
+from patter.tools.mcp.connection import Offer, Place
 from patter.tools.refusals import ToolRefusal
 from patter.tools.runner import ToolRunner
 from patter.voice.base import ToolCall
@@ -60,15 +62,21 @@ def own(name: str) -> Tool:
     return Tool(name=name, description="Asks this very program.", handler=lambda arguments, context: "own")
 
 
+def server(name: str) -> Tool:
+    config = {"url": f"https://{name}.example.com/"}
+    return Tool(name=name, description="All tools of a server there.", tool_type="mcp", config=config)
+
+
 @asynccontextmanager
-async def toolbox(shelf: Shelf, *tools: Tool) -> AsyncIterator[CallTools]:
+async def toolbox(shelf: Shelf, *tools: Tool, mcp: Any = None) -> AsyncIterator[CallTools]:
     agent = Agent(stt=ScriptedEars(ScriptedLine()), llm=ScriptedMind(()), tts=ScriptedVoice(), tools=tools)
     request = CallRequest(ref="r", to="+15550100199", from_number="+15550100001", agent=agent, max_duration_s=60)
     transcript = Transcript()
     gear = PhoneGear()
+    made = replace(call_gear(request, gear, transcript, anyio.sleep, lambda: "CA1"), shelf=shelf)
     box = CallTools(
         agent.tools,
-        gear=replace(call_gear(request, gear, transcript, anyio.sleep, lambda: "CA1"), shelf=shelf),
+        gear=made if mcp is None else replace(made, mcp=mcp),
         transcript=transcript,
         timeout_s=10,
         context=lambda: {"call_id": "CA1"},
@@ -114,6 +122,67 @@ async def test_no_tool_of_others_replaces_one_of_the_agent(no_leaked_tasks: None
     async with toolbox(shelf, own("orders")) as box:
         assert offered(box) == ["orders", "end_call"]
         assert await used(box, "orders") == "own"
+
+
+async def test_names_are_compared_as_a_model_knows_them(no_leaked_tasks: None) -> None:
+    long = own("o" * 70)
+    shelf = Shelf(remote(long.exported_name))
+    async with toolbox(shelf, long) as box:
+        assert await used(box, long.exported_name) == "own"
+
+
+async def test_of_two_tools_of_one_name_the_first_keeps_it(no_leaked_tasks: None) -> None:
+    stored, inline = remote("lookup", id=uuid4(), priority=1), remote("lookup", priority=2)
+    shelf = Shelf(stored, inline)
+    runner = ToolRunner()
+    borrowed = Borrowed(shelf, runner, own=(), expand=_nobody)
+
+    async def now(*tools: Tool) -> Tool | None:
+        shelf.put(*tools)
+        async with anyio.create_task_group() as tasks:
+            borrowed.update(tasks)
+        return runner.tool("lookup")
+
+    assert await now(stored, inline) is stored
+    assert await now(inline) is inline
+    assert await now(stored, inline) is inline
+    changed = stored.model_copy(update={"priority": 3})
+    assert await now(stored) is stored
+    assert await now(changed, inline) is changed
+    assert await now() is None
+
+
+async def _nobody(server: Tool) -> Sequence[Tool]:
+    return ()
+
+
+class Gates:
+    """MCP servers that answer when the test lets them; each has one tool, ``search``."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, anyio.Event] = {}
+
+    async def tools(self, place: Place) -> list[Offer]:
+        await self.open.setdefault(place.url or "", anyio.Event()).wait()
+        return [Offer("search", f"Searches at {place.url}", {"type": "object", "properties": {}})]
+
+
+async def test_servers_that_answer_late_replace_nothing(no_leaked_tasks: None) -> None:
+    gates, servers = Gates(), [server(name) for name in ("ours", "a", "b")]
+    shelf = Shelf(*servers[1:])
+    async with toolbox(shelf, servers[0], mcp=gates) as box, anyio.create_task_group() as tasks:
+        tasks.start_soon(box.start)
+        box.specs()
+        for name in ("a", "ours", "b"):  # the agent's own server answers after one of the others
+            await anyio.wait_all_tasks_blocked()
+            gates.open[f"https://{name}.example.com/"].set()
+        await anyio.wait_all_tasks_blocked()
+        described = {spec.name: spec.description for spec in box.specs()}
+        assert described["search"] == "Searches at https://ours.example.com/"
+        assert described["b_search"] == "Searches at https://b.example.com/"
+        shelf.put()
+        assert "search" in offered(box)
+        assert "b_search" not in offered(box)
 
 
 async def test_x25_a_program_that_is_gone_does_not_hold_the_turn(no_leaked_tasks: None) -> None:

@@ -187,7 +187,7 @@ def looked_up(call: ToolCall, found: object) -> Message:
     [
         (TAKEN, "I am sorry, there is a meeting at four thirty, would five thirty work?"),
         ({"entry": ""}, "Yes, that works for me."),
-        ({"error": "timeout"}, "Yes, that works for me."),
+        ({"error": "timeout"}, "I cannot read the diary now, please keep four thirty open."),
     ],
 )
 async def test_an_offered_time_is_looked_up(found: object, reply: str) -> None:

@@ -41,7 +41,7 @@ class Agent:
         variables: values that templates such as ``{{name}}`` in tools may use.
         secrets: values for the requests of tools, by names in capital letters; no mind ever sees them.
         secrets_env: names of environment variables that are secrets too; no others are ever read.
-        webhook_secret: signs the requests of webhook tools.
+        webhook_secret: signs the requests of its webhook tools; one that a store keeps has its own secret or none.
         knowledge: where tools of the type ``knowledge_base`` search.
         on_tool_error: takes tool call id, tool and exception of a handler that has raised; nobody else sees it.
         timing: when to speak, wait and give up.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import anyio
 import pytest
@@ -73,6 +74,16 @@ async def test_the_signature_is_the_receivers_proof(
     await handler({"order_id": "ORD-7"}, context)
     assert verify_webhook(shop.visit.body, dict(shop.visit.headers), SECRET)
     assert not verify_webhook(shop.visit.body + b" ", dict(shop.visit.headers), SECRET)
+
+
+@pytest.mark.parametrize("own", [None, SECRET])
+async def test_a_tool_of_a_store_has_nothing_signed_by_the_host(
+    shop: Shop, context: ToolContext, own: str | None
+) -> None:
+    stored = order_status(f"{shop.origin}/", secret=own, id=uuid4())
+    await webhook.bind(stored, shop.services(webhook_secret="the host's"))({"order_id": "ORD-7"}, context)
+    assert (shop.visit.header("x-patter-signature") is not None) == (own is not None)
+    assert not verify_webhook(shop.visit.body, dict(shop.visit.headers), "the host's")
 
 
 async def test_what_the_mind_is_told(shop: Shop, context: ToolContext) -> None:

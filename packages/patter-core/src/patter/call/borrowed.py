@@ -22,7 +22,7 @@ class Borrowed:
     Args:
         shelf: where they are.
         runner: where they are carried out.
-        own: names that are taken, read at every update.
+        own: exported names that are the agent's, read at every update.
         expand: gives the tools of an MCP server.
     """
 
@@ -40,27 +40,34 @@ class Borrowed:
         self._expand = expand
         self._version: object = None
         self._tools: dict[str, Tool] = {}
-        self._members: dict[str, list[str]] = {}
-        """Under which names each of them stands in the runner; an MCP server has many."""
+        self._members: dict[str, list[Tool]] = {}
+        """What of each of them stands in the runner; an MCP server has many tools there."""
 
     def update(self, tasks: TaskGroup) -> None:
         """Take over what has changed. The tools of a new MCP server follow in the background."""
         if self._shelf.version == self._version:
             return
         self._version = self._shelf.version
-        found = {tool.exported_name: tool for tool in self._shelf.tools() if tool.name not in self._own}
-        before, self._tools = self._tools, found
+        before, self._tools = self._tools, self._found()
         for name, tool in before.items():
-            if found.get(name) is not tool:
+            if self._tools.get(name) is not tool:
                 for member in self._members.pop(name, ()):
-                    self._runner.unregister(member)
-        for name, tool in found.items():
-            if before.get(name) is tool:
-                continue
-            if tool.tool_type == "mcp":
+                    self._runner.unregister(member.exported_name, member)
+        for name, tool in self._tools.items():
+            if tool.tool_type != "mcp":
+                if not self._members.get(name):
+                    self._register(name, [tool])
+            elif before.get(name) is not tool:
                 tasks.start_soon(self._take_server, name, tool)
-            else:
-                self._register(name, [tool])
+
+    def _found(self) -> dict[str, Tool]:
+        """What the shelf has, by exported name; of two of one name, the one that has it already, or else the first."""
+        found: dict[str, Tool] = {}
+        for tool in self._shelf.tools():
+            name = tool.exported_name
+            if name not in self._own and (name not in found or _is_same(tool, self._tools.get(name))):
+                found[name] = tool
+        return found
 
     async def _take_server(self, name: str, server: Tool) -> None:
         tools = await self._expand(server)
@@ -68,6 +75,12 @@ class Borrowed:
             self._register(name, tools)
 
     def _register(self, name: str, tools: Sequence[Tool]) -> None:
-        for tool in tools:
+        """Offer those whose name nobody has: it may be the agent's own, or of another server."""
+        self._members[name] = free = [tool for tool in tools if not self._runner.has(tool.exported_name)]
+        for tool in free:
             self._runner.register(tool)
-        self._members[name] = [tool.exported_name for tool in tools]
+
+
+def _is_same(tool: Tool, before: Tool | None) -> bool:
+    """True if it is the very tool that was there before, or what has become of it."""
+    return before is not None and (tool is before or (tool.id is not None and tool.id == before.id))

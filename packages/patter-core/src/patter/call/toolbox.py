@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import Any
@@ -67,7 +67,7 @@ class CallTools:
             tools = [*tools, self._end_call()]
         self._context = context
         self._servers = [tool for tool in tools if tool.tool_type == "mcp"]
-        self._own = {tool.name for tool in tools}
+        self._own = {tool.exported_name for tool in tools}
         self._runner = ToolRunner(
             [tool for tool in tools if tool.tool_type != "mcp"],
             timeout_s=timeout_s,
@@ -79,7 +79,7 @@ class CallTools:
         )
         self._borrowed = None
         if gear.shelf is not None:
-            self._borrowed = Borrowed(gear.shelf, self._runner, own=self._own, expand=self._expand)
+            self._borrowed = Borrowed(gear.shelf, self._runner, own=self._own, expand=self._expand_beside)
         self._say: Callable[[str], object] | None = None
         self._tasks: TaskGroup | None = None
         self._on_news: Callable[[News], None] = lambda news: None
@@ -87,9 +87,9 @@ class CallTools:
     async def start(self) -> None:
         """Ask the MCP servers for their tools."""
         for server in self._servers:
-            for tool in await self._expand(server):
+            for tool in await self._expand(server, lambda: self._own):
                 self._runner.register(tool)
-                self._own.add(tool.name)
+                self._own.add(tool.exported_name)
 
     def open(
         self,
@@ -209,10 +209,14 @@ class CallTools:
         if self._borrowed is not None and self._tasks is not None:
             self._borrowed.update(self._tasks)
 
-    async def _expand(self, server: Tool) -> Sequence[Tool]:
+    async def _expand_beside(self, server: Tool) -> Sequence[Tool]:
+        """The tools of a server of others, under names that nobody has."""
+        return await self._expand(server, lambda: self._own.union(self._runner.names))
+
+    async def _expand(self, server: Tool, taken: Callable[[], Collection[str]]) -> Sequence[Tool]:
         """The tools of an MCP server; one that does not answer has none."""
         mcp = import_module("patter.tools.executors.mcp")
-        tools: Sequence[Tool] = await mcp.expand(server, self._gear, taken=self._runner.names)
+        tools: Sequence[Tool] = await mcp.expand(server, self._gear, taken=taken)
         return tools
 
     def _facts(self) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["is_address", "tools_at", "try_at"]
 
 _TIMEOUT_S = 30.0
+_TRIAL_TIMEOUT_S = 610.0
+"""A tool may take 600 seconds."""
 
 
 def is_address(where: str) -> bool:
@@ -30,7 +31,10 @@ def tools_at(where: str) -> tuple[Tool, ...]:
     """
     from patter.tools.model import Tool
 
-    return tuple(Tool.from_any(one) for one in _ask("GET", where, "/tools"))
+    listed = _ask("GET", where, "/tools")
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+        raise _no_phone(where)
+    return tuple(Tool.from_any(one) for one in listed)
 
 
 def try_at(where: str, name: str, arguments: Any) -> dict[str, Any]:
@@ -39,11 +43,13 @@ def try_at(where: str, name: str, arguments: Any) -> dict[str, Any]:
     Raises:
         ConfigError: it cannot be asked, or it refuses.
     """
-    answer: dict[str, Any] = _ask("POST", where, f"/tools/{name}/test", {"arguments": arguments})
+    answer = _ask("POST", where, f"/tools/{name}/test", {"arguments": arguments}, wait_s=_TRIAL_TIMEOUT_S)
+    if not isinstance(answer, dict) or not {"output", "is_error", "reason", "duration_ms"} <= answer.keys():
+        raise _no_phone(where)
     return answer
 
 
-def _ask(method: str, where: str, path: str, body: Any = None) -> Any:
+def _ask(method: str, where: str, path: str, body: Any = None, *, wait_s: float = _TIMEOUT_S) -> Any:
     import httpx2
 
     if where.startswith("http://") and not is_loopback(where):
@@ -53,15 +59,29 @@ def _ask(method: str, where: str, path: str, body: Any = None) -> Any:
     address = where.rstrip("/") + path
     headers = {"Authorization": f"Bearer {key}"}
     try:
-        with httpx2.Client(timeout=_TIMEOUT_S, trust_env=not is_loopback(where)) as client:
+        limits = httpx2.Timeout(_TIMEOUT_S, read=wait_s)
+        with httpx2.Client(timeout=limits, trust_env=not is_loopback(where)) as client:
             response = client.request(method, address, headers=headers, json=body)
             answer = response.json()
     except httpx2.HTTPError as error:
         raise ConfigError(f"{where} cannot be asked ({type(error).__name__}). Does the phone run there?") from None
-    except json.JSONDecodeError:
-        raise ConfigError(f"{where} is no address such as https://phone.example.com/v1/agents/shop.") from None
+    except (ValueError, RecursionError):  # no JSON, or no text at all
+        raise _no_phone(where) from None
     if response.is_success:
         return answer
-    refusal = answer.get("error", {}) if isinstance(answer, dict) else {}
-    details = " ".join(f"{one['field']}: {one['message']}." for one in refusal.get("details", ()))
-    raise ConfigError(f"{where} refuses ({response.status_code}): {refusal.get('message', '')} {details}".strip())
+    raise ConfigError(f"{where} refuses ({response.status_code}): {_refusal(answer)}".rstrip(": "))
+
+
+def _no_phone(where: str) -> ConfigError:
+    return ConfigError(
+        f"{where} does not answer as a phone does. Give an address such as https://phone.example.com/v1/agents/shop."
+    )
+
+
+def _refusal(answer: Any) -> str:
+    """What a phone says of why it refuses; "" if it is another server, such as one before the phone."""
+    try:
+        details = [f"{one['field']}: {one['message']}." for one in answer["error"]["details"]]
+        return " ".join([answer["error"]["message"], *details])
+    except (KeyError, TypeError):
+        return ""

@@ -277,14 +277,21 @@ def _report(messages: Sequence[Message]) -> _Reply:
     """What a tool has found out: nothing is to be said of any but the diary."""
     output = messages[-1]
     calls = [call for message in messages for call in message.tool_calls if call.id == output.tool_call_id]
-    if not any(call.name == DIARY for call in calls):
+    asked = next((call for call in calls if call.name == DIARY), None)
+    if asked is None:
         return _Reply("")
     found = json.loads(output.content)
+    if "entry" not in found:  # the tool has failed, and nobody knows what is in the diary
+        return _Reply(_unread(json.loads(asked.arguments)["time"]))
     return _Reply(_taken(found["entry"], found["time"], found["free_at"]) if found.get("entry") else _ACCEPT)
 
 
 def _taken(entry: str, time: object, free_at: object) -> str:
     return f"I am sorry, there is {entry} at {time}, would {free_at} work?"
+
+
+def _unread(time: object) -> str:
+    return f"I cannot read the diary now, please keep {time} open."
 
 
 # --- what it may say ------------------------------------------------------------------------------
@@ -294,7 +301,7 @@ def phrases(goal: str, *, has_diary: bool = False) -> tuple[str, ...]:
     """All sentences that the demo brain may say for a goal: the language model of whoever hears it."""
     wanted = Goal.of(goal)
     times = [ClockTime(hour, minute) for hour in range(1, 13) for minute in (0, 15, 30, 45)]
-    taken = [FILLER, *(_taken(ENTRY, time, time.later(1, time.minute)) for time in times)]
+    taken = [FILLER, *(_taken(ENTRY, time, time.later(1, time.minute)) for time in times), *map(_unread, times)]
     return (
         _introduction(wanted),
         f"I am calling {wanted.purpose}.",

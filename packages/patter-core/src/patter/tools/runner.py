@@ -116,9 +116,13 @@ class ToolRunner:
         for name, handler in handlers.items():
             self.register(name, handler)
 
-    def unregister(self, name: str) -> bool:
-        """Take a tool away; False if there was none."""
-        return self._tools.pop(name, None) is not None
+    def unregister(self, name: str, tool: Tool | None = None) -> bool:
+        """Take a tool away; False if there was none. With ``tool``, only if it is this very one that has the name."""
+        known = self._tools.get(name)
+        if known is None or (tool is not None and known.tool is not tool):
+            return False
+        del self._tools[name]
+        return True
 
     def has(self, name: str) -> bool:
         return name in self._tools

@@ -22,7 +22,7 @@ class CallServices:
         variables: what templates may name; executors write what they find out.
         http: sends every request; it belongs to the phone, which closes it.
         secrets: values by names in capital letters, for the parts of requests alone.
-        webhook_secret: signs the requests of webhook tools that have no secret of their own.
+        webhook_secret: signs the requests of the program's webhook tools that have no secret of their own.
     """
 
     variables: Variables

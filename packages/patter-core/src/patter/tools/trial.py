@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from patter.errors import ConfigError
 from patter.settings import Timing
@@ -94,7 +95,7 @@ async def try_out(
         bind=_binder(trial, http),
         hooks=Hooks(raised=raised),
     )
-    return await runner.run("try", tool.exported_name, arguments)
+    return await runner.run(f"try-{uuid4().hex}", tool.exported_name, arguments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import anyio
 
 from patter.tools.executors.filling import fill_headers, filling
+from patter.tools.exporters import exported_name
 from patter.tools.mcp.connection import McpFailure, Offer, Place
 from patter.tools.model import Tool
 from patter.tools.refusals import ToolRefusal
@@ -48,7 +49,7 @@ class McpTool(Tool):
     remote_name: str
 
 
-async def expand(tool: Tool, services: McpServices, *, taken: Collection[str] = ()) -> list[McpTool]:
+async def expand(tool: Tool, services: McpServices, *, taken: Callable[[], Collection[str]] = tuple) -> list[McpTool]:
     """The tools of a server; time limits, priority and the like are those of the mcp tool that stands for them.
 
     Never raises for what the server does: one that cannot be reached has no tools, and the log says so.
@@ -56,7 +57,8 @@ async def expand(tool: Tool, services: McpServices, *, taken: Collection[str] = 
     Args:
         tool: of type ``mcp``.
         services: those of the call.
-        taken: names of the agent's other tools. A server's tool of such a name gets the mcp tool's name before its own.
+        taken: gives the exported names of other tools, once the server has answered. A server's tool of such a name
+            gets the mcp tool's name before its own.
     """
     config = cast("McpConfig", tool.config)
     try:
@@ -67,7 +69,7 @@ async def expand(tool: Tool, services: McpServices, *, taken: Collection[str] = 
         logger.warning("Tool %s: the MCP server has no tools now, %s. Start it by hand to see why.", tool.name, failure)
         return []
     expanded: list[McpTool] = []
-    names = set(taken)
+    names = set(taken())
     for one in offered:
         if config.allowed_tools is not None and one.name not in config.allowed_tools:
             continue
@@ -77,7 +79,7 @@ async def expand(tool: Tool, services: McpServices, *, taken: Collection[str] = 
             )
             continue
         expanded.append(_own(tool, one, names))
-        names.add(expanded[-1].name)
+        names.add(expanded[-1].exported_name)
     return expanded
 
 
@@ -122,10 +124,10 @@ def _reach(tool: Tool, services: McpServices) -> tuple[Place, RequestScope]:
 def _own(tool: Tool, offer: Offer, taken: Collection[str]) -> McpTool:
     """The agent's tool that stands for one of the server's."""
     name = plain = re.sub(r"[^A-Za-z0-9_-]", "_", offer.name)[:_NAME_CHARS] or "tool"
-    if name in taken:
+    if exported_name(name) in taken:
         name = plain = f"{tool.name[:40]}_{plain}"[:_NAME_CHARS]
     number = 2
-    while name in taken:
+    while exported_name(name) in taken:
         name = f"{plain[: _NAME_CHARS - 4]}_{number}"
         number += 1
     own = {
