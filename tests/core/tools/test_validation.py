@@ -71,6 +71,11 @@ def _deep(levels: int) -> dict[str, Any]:
             {"a" * 5_000 + "!": 1},
             "unknown: " + "a" * 5_000 + "!",
         ),
+        (
+            {"properties": {"a": {"allOf": [{"type": "string"}] * 4_000}}},
+            {"a": [0] * 30_000},
+            "too many or too deeply nested to be checked",
+        ),
         (_TREE, _deep(40), "too many or too deeply nested to be checked"),
         ({"properties": {"a": {"$ref": "#"}}}, _deep(900), "too many or too deeply nested to be checked"),
         (

@@ -17,9 +17,10 @@ from patter.tools.patterns import searcher
 __all__ = ["TooCostly", "checker_class", "within_budget"]
 
 _MOST_STEPS = 20_000
+_STEP_CHARS = 200
 _left: ContextVar[list[int]] = ContextVar("patter_check_steps")
 
-_Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError] | None]
+_Keyword = Callable[[Any, Any, Any, Any], Iterator[ValidationError]]
 
 
 class TooCostly(Exception):
@@ -54,15 +55,20 @@ def checker_class() -> Any:
 
 
 def _counted(check: Any) -> _Keyword:
-    def keyword(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator[ValidationError] | None:
-        left = _left.get()
-        left[0] -= 1
-        if left[0] < 0:
-            raise TooCostly
-        found: Iterator[ValidationError] | None = check(validator, wanted, instance, schema)
-        return found
+    def keyword(validator: Any, wanted: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        _spend(1)
+        for error in check(validator, wanted, instance, schema) or ():
+            _spend(len(error.message) // _STEP_CHARS)  # it tells the whole value, which took as long to write
+            yield error
 
     return keyword
+
+
+def _spend(steps: int) -> None:
+    left = _left.get()
+    left[0] -= steps
+    if left[0] < 0:
+        raise TooCostly
 
 
 def _pattern(validator: Any, wanted: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
