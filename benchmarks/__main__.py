@@ -26,6 +26,7 @@ NAMES = (
     "tools_soak",
     "remote_tools",
     "memory",
+    "api",
     "similar",
 )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import anyio
 
@@ -16,13 +17,25 @@ __all__ = ["LONGEST_S", "agent_of", "call", "calls", "phone_in"]
 LONGEST_S = 600
 
 
-def phone_in(env: dict[str, str], *, allow_hosts: Collection[str] = ()) -> Patter:
-    """A phone, not started yet, whose carrier and vendors are in the world of this environment."""
+def phone_in(
+    env: dict[str, str],
+    *,
+    allow_hosts: Collection[str] = (),
+    store: str | None = None,
+    api_keys: Mapping[str, Any] | None = None,
+) -> Patter:
+    """A phone, not started yet, whose carrier and vendors are in the world of this environment.
+
+    Args:
+        store, api_keys: of its REST API, whose requests are not counted; None has no API.
+    """
     os.environ.update(env)
-    return Patter(Twilio(), port=int(env["PORT"]), allow_hosts=allow_hosts)
+    return Patter(
+        Twilio(), port=int(env["PORT"]), allow_hosts=allow_hosts, store=store, api_keys=api_keys, rate_limit=None
+    )
 
 
-def agent_of(*, stt: DeepgramSTT | None = None, early_starts: int = 0) -> Agent:
+def agent_of(*, stt: DeepgramSTT | None = None, early_starts: int = 0, name: str | None = None) -> Agent:
     """The agent. Its ears are Flux's if no others are given, which commit a turn at once; it does not think ahead."""
     return Agent(
         stt=stt or DeepgramSTT(model="flux-general-en"),
@@ -30,6 +43,7 @@ def agent_of(*, stt: DeepgramSTT | None = None, early_starts: int = 0) -> Agent:
         tts=ElevenLabsTTS(voice_id="rachel"),
         first_message=GREETING,
         timing=Timing(early_starts=early_starts),
+        name=name,
     )
 
 

@@ -203,3 +203,18 @@ def test_who_waits_reads_instead_of_the_first_that_has_left() -> None:
         return seen.version
 
     assert run_virtual(main) == 7
+
+
+def test_a_reader_does_not_ask_a_store_that_was_read_a_moment_ago() -> None:
+    async def main() -> None:
+        shelf = Shelf(Holdings(1))
+        seen = catalogue(shelf)
+        await seen.look()
+        shelf.held = HELD
+        await seen.look()
+        assert seen.agents == (), "what another process has written this very moment may be late"
+        await anyio.sleep(0.06)
+        await seen.look()
+        assert seen.agents == (DESK,)
+
+    run_virtual(main)

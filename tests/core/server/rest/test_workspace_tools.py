@@ -108,6 +108,7 @@ async def test_tools_that_the_program_has_stored_in_another_shape(api: Any) -> N
     nested = {"type": "object", "properties": {"a": {"type": "object"}}}
     socket: Any = {"name": "s", "description": "Asks the client for it", "tool_type": "custom_websocket", "config": {}}
     await api.workspace.store.create_tool(Tool(**socket, parameters=nested))
+    await api.workspace.catalogue.refresh()
     assert (await api.ask("GET", "/tools/s")).json()["parameters"] == nested
     assert (await api.ask("DELETE", "/tools/bye")).status_code == 204
     # What this shape cannot say, stays.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ __all__ = ["Catalogue"]
 _POLL_S = 1.0
 """What another process writes is seen after this time at the latest; what this one writes, at once."""
 
+_MOMENT_S = 0.05
+"""A reader may be shown what another process's writers had acknowledged so long ago."""
+
 _log = logging.getLogger("patter")
 
 
@@ -34,6 +38,7 @@ class Catalogue:
         self._reading: _Reading | None = None
         self._begun = 0
         self._done = 0
+        self._read_at = -math.inf
 
     @property
     def version(self) -> int:
@@ -82,6 +87,15 @@ class Catalogue:
             if reading.trouble is not None:  # to ask anew would let everybody wait as long again, one after another
                 raise StoreError(reading.trouble)
 
+    async def look(self) -> None:
+        """`refresh`, unless the store was read a moment ago: what this process has written since is here in any case.
+
+        Raises:
+            StoreError: it cannot be read; what was read before stays.
+        """
+        if anyio.current_time() - self._read_at > _MOMENT_S:
+            await self.refresh()
+
     async def follow(self) -> None:
         """See what other processes write, until cancelled. A store that cannot be read is asked again."""
         was_read = True
@@ -98,12 +112,12 @@ class Catalogue:
 
     async def _read(self) -> None:
         self._begun += 1
-        number, reading = self._begun, _Reading()
+        number, reading, began = self._begun, _Reading(), anyio.current_time()
         self._reading = reading
         try:
             if await self._store.version() != self._held.version:
                 self._take(await self._store.read())
-            self._done = number
+            self._done, self._read_at = number, began
         except StoreError as error:
             reading.trouble = str(error)
             raise

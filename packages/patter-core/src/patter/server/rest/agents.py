@@ -19,13 +19,13 @@ __all__ = ["ENDPOINTS"]
 
 
 async def list_agents(visit: Visit) -> Answer:
-    await visit.site.workspace.catalogue.refresh()
+    await visit.site.workspace.catalogue.look()
     agents = visit.site.workspace.agents()
     return Answer([_shown(one) for one in agents if visit.key.sees(one.id, one.name)])
 
 
 async def get_agent(visit: Visit) -> Answer:
-    await visit.site.workspace.catalogue.refresh()
+    await visit.site.workspace.catalogue.look()
     return Answer(_shown(visit.agent()))
 
 

@@ -13,13 +13,13 @@ __all__ = ["ENDPOINTS"]
 
 
 async def list_documents(visit: Visit) -> Answer:
-    await visit.site.workspace.catalogue.refresh()
+    await visit.site.workspace.catalogue.look()
     documents = await visit.site.workspace.knowledge.documents(agent=visit.agent().id)
     return Answer([_shown(one) for one in documents])
 
 
 async def get_document(visit: Visit) -> Answer:
-    await visit.site.workspace.catalogue.refresh()
+    await visit.site.workspace.catalogue.look()
     for one in await visit.site.workspace.knowledge.documents(agent=visit.agent().id):
         if one.id == visit.path["document"]:
             return Answer(_shown(one))

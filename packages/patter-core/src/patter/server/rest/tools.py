@@ -21,14 +21,14 @@ __all__ = ["ENDPOINTS", "id_of", "not_found", "told"]
 
 
 async def list_tools(visit: Visit) -> Answer:
-    await visit.site.workspace.catalogue.refresh()
+    await visit.site.workspace.catalogue.look()
     tools = visit.site.workspace.catalogue.tools(visit.agent().id)
     # The catalogue has them in the order in which they were created.
     return Answer(await told(sorted(tools, key=lambda tool: tool.priority), shown))
 
 
 async def get_tool(visit: Visit) -> Answer:
-    await visit.site.workspace.catalogue.refresh()
+    await visit.site.workspace.catalogue.look()
     known = visit.agent()
     tool = visit.site.workspace.catalogue.tool(known.id, visit.path["tool"])
     if tool is None:

@@ -20,13 +20,13 @@ _WAIT = "tool_call_output_timeout_ms"
 
 async def list_workspace_tools(visit: Visit) -> Answer:
     visit.check_unlimited()
-    await visit.site.workspace.catalogue.refresh()
+    await visit.site.workspace.catalogue.look()
     return Answer(await told(visit.site.workspace.catalogue.tools(None), _shown))
 
 
 async def get_workspace_tool(visit: Visit) -> Answer:
     visit.check_unlimited()
-    await visit.site.workspace.catalogue.refresh()
+    await visit.site.workspace.catalogue.look()
     tool = visit.site.workspace.catalogue.tool(None, visit.path["tool"])
     if tool is None:
         raise not_found()
