@@ -68,8 +68,8 @@ help:  ## list the targets
 demo: $(VENV)/demo.stamp $(VENV)/flite.stamp  ## hear an agent make a phone call on this machine; no keys, no account
 	$(call timed,$(VENV)/bin/patter demo $(ARGS))
 
-test: $(VENV)/test.stamp  ## run the tests
-	$(call timed,$(VENV)/bin/python -m pytest -n 4 --dist loadfile $(ARGS))
+test: $(VENV)/test.stamp $(VENV)/flite.stamp  ## run the tests
+	$(call timed,$(VENV)/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS))
 
 check: $(VENV)/check.stamp  ## run the linters, the types, the floors and the sizes
 	$(call timed,{ $(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check && $(VENV)/bin/mypy \
@@ -98,7 +98,7 @@ $(VENV)/test.stamp: $(VENV)/made.stamp $(METADATA)
 $(VENV)/check.stamp: $(VENV)/made.stamp $(METADATA)
 	$(call install,$(CHECK))
 
-# Tried once per environment; without flite the demo speaks in data tones.
+# Tried once per environment; without flite the demo speaks in data tones, and the tests of speech fail.
 $(VENV)/flite.stamp: | $(VENV)/made.stamp
 	@if ! command -v flite >/dev/null; then scripts/install_flite; fi
 	@touch $@

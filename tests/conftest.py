@@ -8,6 +8,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 
 os.environ |= {
@@ -33,6 +34,24 @@ settings.register_profile("explore", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 _LOOPBACK = ("127.", "::1", "localhost")
+
+
+_AT_THE_PACE_OF_LIFE = ("wire", "server")
+"""The folders whose calls take as long as calls take; they need little of the processor, but need it in time."""
+_LONG = ("contract", "crewai", "langchain", "llamaindex", "tests")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files in turn: living calls beside calculation, and what takes long before what does not.
+
+    The workers take file after file in this order. So they end together, and the calls do not all live at once.
+    """
+    files = list(dict.fromkeys(item.path for item in items))
+    living = [file for file in reversed(files) if file.parent.name in _AT_THE_PACE_OF_LIFE]
+    others = sorted((file for file in files if file not in living), key=lambda file: file.parent.name not in _LONG)
+    order = [file for pair in zip_longest(living, others) for file in pair if file is not None]
+    place = {file: number for number, file in enumerate(order)}
+    items.sort(key=lambda item: place[item.path])
 
 
 @pytest.fixture

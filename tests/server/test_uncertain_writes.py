@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import anyio
 import pytest
-from anyio.abc import SocketStream
 
 from patter.errors import StoreError, WriteUncertain
 from patter.store.sql import SqlStore
 from patter.tools.model import Tool
 
 pytestmark = pytest.mark.anyio
+
+_PIECE = 65536
 
 ASKING = Tool(name="look_up", agent_id="a", description="Looks a customer up", tool_type="custom_websocket")
 
@@ -30,35 +31,36 @@ class Way:
         self._is_silent = False
         self.mishap: str | None = None
 
-    async def lead(self, here: SocketStream) -> None:
-        async with here, await anyio.connect_unix(self._there) as there, anyio.create_task_group() as tasks:
-            tasks.start_soon(self._answer, there, here, tasks.cancel_scope)
-            async for data in here:
+    async def lead(self, asked: asyncio.StreamReader, here: asyncio.StreamWriter) -> None:
+        answered, there = await asyncio.open_unix_connection(self._there)
+        answers = asyncio.create_task(self._answer(answered, here))
+        try:
+            while data := await asked.read(_PIECE):
                 if self.mishap is not None and b"COMMIT\0" in data:
                     if self.mishap == "lost":
                         break
                     self._is_silent = True
-                await there.send(data)
-            tasks.cancel_scope.cancel()
+                there.write(data)
+        finally:
+            answers.cancel()
+            there.close()
+            here.close()
 
-    async def _answer(self, there: SocketStream, here: SocketStream, scope: anyio.CancelScope) -> None:
-        async for data in there:
+    async def _answer(self, answered: asyncio.StreamReader, here: asyncio.StreamWriter) -> None:
+        while data := await answered.read(_PIECE):
             if not self._is_silent:
-                await here.send(data)
+                here.write(data)
             elif self.mishap == "cut":
                 break
-        scope.cancel()
+        here.close()
 
 
 @pytest.fixture
 async def way(postgres_url: str, tmp_path: Path) -> AsyncIterator[Way]:
     (folder,) = parse_qs(urlsplit(postgres_url).query)["host"]
     way = Way(f"{folder}/.s.PGSQL.5432")
-    listener = await anyio.create_unix_listener(tmp_path / ".s.PGSQL.5432")
-    async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, way.lead)
+    async with await asyncio.start_unix_server(way.lead, tmp_path / ".s.PGSQL.5432"):
         yield way
-        tasks.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize(("mishap", "is_made"), [("lost", False), ("cut", True), ("frozen", True)])
