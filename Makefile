@@ -12,6 +12,8 @@ START := $(shell date +%s)
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export PIP_CACHE_DIR ?= $(CURDIR)/.cache/pip
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Where it is set, every worker and every program of the tests would compile all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 ifdef PYTHON
 VENV := .venv-$(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])')

@@ -30,6 +30,7 @@ from hypothesis import settings
 
 # The same examples in every run, so that a failure is the change's; HYPOTHESIS_PROFILE=explore looks for new ones.
 settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("brief", derandomize=True, deadline=None, max_examples=15)
 settings.register_profile("explore", max_examples=1000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
