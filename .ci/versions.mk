@@ -15,7 +15,7 @@ export HYPOTHESIS_PROFILE := brief
 newest:
 	+$(MAKE) test SET=newest $(if $(NEWEST),PYTHON=$(NEWEST)) ARGS="-n 3 \
 	    $(addprefix tests/core/,call exports server/rest store tools voice $(notdir $(wildcard tests/core/test_*.py))) \
-	    $(patsubst %,tests/contract/test_%.py,langchain llamaindex mcp pydantic_ai) tests/wire/test_openai.py"
+	    $(patsubst %,tests/contract/test_%.py,langchain mcp pydantic_ai) tests/wire/test_openai.py"
 
 other:
 	+$(MAKE) test PYTHON=$(OTHER) ARGS="-n 3 $(addprefix tests/core/,call carriers local voice test_engine.py test_tool.py) \
