@@ -7,6 +7,7 @@ the machine's monotonic one; so its times can be compared with those of the phon
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -61,7 +62,8 @@ class World:
 
 @contextmanager
 def world() -> Iterator[World]:
-    """Start it, and keep this process on another core; end it."""
+    """Start it, and keep this process on another core meanwhile; end it."""
+    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.world"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -72,6 +74,8 @@ def world() -> Iterator[World]:
     finally:
         process.kill()
         process.communicate()
+        if cores is not None:
+            os.sched_setaffinity(0, cores)  # or the next world would share the one core
 
 
 class _Stage:

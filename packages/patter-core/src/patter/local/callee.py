@@ -82,6 +82,8 @@ class PersonaCallee:
             try:
                 await self._act(handset, ears, voice)
                 handset.hang_up()
+                while True:  # what is played until the line is down is heard, too
+                    await self._next_frame(handset, ears)
             except anyio.EndOfStream:
                 pass
             await ears.finish()

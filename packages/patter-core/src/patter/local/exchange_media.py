@@ -172,7 +172,9 @@ class MediaStream:
                 for junk in faults.media_junk:
                     self._log("junk")
                     await socket.send(junk.replace(STREAM, self._sid) if isinstance(junk, str) else junk)
-            await anyio.sleep_until(start + frames * self._frame_s)
+            due = start + frames * self._frame_s
+            self._record.late_s = max(self._record.late_s, anyio.current_time() - due)
+            await anyio.sleep_until(due)
 
     async def _send_frame(self, socket: ClientConnection, audio: bytes) -> None:
         self._chunk += 1

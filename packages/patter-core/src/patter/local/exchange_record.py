@@ -50,7 +50,8 @@ class CallRecord:
     silence in between; ``spoken`` is the callee's audio beside it. All are mu-law, and stay empty
     unless audio is kept, as do ``arrivals``, which tell when each piece of it came in. ``reached`` has for
     each of ``marks`` when it was sent back, and the milliseconds of audio that had come before it.
-    ``warnings`` are Twilio's codes for messages that our phone should not have sent.
+    ``warnings`` are Twilio's codes for messages that our phone should not have sent. ``late_s`` is how far
+    the line itself was behind its time at most: on a busy machine less was played than the clock says.
     """
 
     heard: list[str] = field(default_factory=list)
@@ -62,6 +63,7 @@ class CallRecord:
     marks: list[str] = field(default_factory=list)
     parameters: Mapping[str, str] = field(default_factory=dict)
     frames_sent: int = 0
+    late_s: float = 0.0
     received: bytearray = field(default_factory=bytearray)
     received_bytes: int = 0
     arrivals: list[Arrival] = field(default_factory=list)
