@@ -167,3 +167,11 @@ async def test_call_two_is_like_call_one() -> None:
     async with Patter.local(BRIEF, voice="tones", timings=Timings.quick()) as phone:
         results = [await phone.call(TO, goal="Book a table.") for _ in range(3)]
     assert len({tuple(line.text for line in result.transcript) for result in results}) == 1
+
+
+@pytest.mark.parametrize("missing", ["sqlalchemy", "limits"])
+def test_what_the_api_needs_is_asked_for_when_the_phone_is_made(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("patter.service.find_spec", lambda name: None if name == missing else object())
+    with pytest.raises(ConfigError, match=rf"{missing}.*pip install 'patter-core\[server\]'"):
+        Patter.local(api_keys={})
+    Patter.local()

@@ -117,6 +117,7 @@ def test_c31_c32_c35_a_tool_is_created_once_and_is_there_after_a_restart(
         (["shop:missing", "--local"], 3, "has no missing"),
         (["shop:nothing", "--local"], 3, "must be a patter.Agent"),
         (["shop", "--local"], 2, "MODULE:NAME"),
+        (["./desk/shop.py:agent", "--local"], 2, "such as desk.shop:agent"),
         (["--local"], 2, "which agent?"),
         (["shop:agent"], 3, "TWILIO_ACCOUNT_SID"),
         (["shop:agent", "--say", "Hello"], 2, "--local"),

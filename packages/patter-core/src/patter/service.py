@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +44,21 @@ class Api:
         store: the address of the store.
         keys: who may use it, see `patter.server.rest.keys.Keys`.
         rate_limit: how often one key may ask, such as ``60/minute; 1000/hour``; None does not count.
+
+    Raises:
+        ConfigError: a package is missing.
     """
 
     store: str = field(repr=False)
     keys: Mapping[str, Any] | None = field(repr=False)
     rate_limit: str | None
+
+    def __post_init__(self) -> None:
+        for package in ("sqlalchemy", "limits"):
+            if find_spec(package) is None:
+                raise ConfigError(
+                    f"The API needs the package {package}. Install it with: pip install 'patter-core[server]'"
+                )
 
 
 class PhoneService:

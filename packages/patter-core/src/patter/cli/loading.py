@@ -79,6 +79,9 @@ def find(where: str) -> Any:
     module, colon, path = where.partition(":")
     if not (module and colon and path):
         raise typer.BadParameter(f"{where} is not MODULE:NAME, such as shop.phone:agent.")
+    if "/" in module or module.endswith(".py"):
+        dotted = module.removesuffix(".py").strip("./").replace("/", ".")
+        raise typer.BadParameter(f"{where} is a path; write the module as in an import, such as {dotted}:{path}.")
     if "" not in sys.path:
         sys.path.insert(0, "")
     with _importing(module):
