@@ -78,8 +78,9 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_account(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """The developer's own accounts and settings stay out of the tests."""
-    for name in ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_PHONE_NUMBER", "PATTER_WEBHOOK_URL"):
-        monkeypatch.delenv(name, raising=False)
+    for name in os.environ:
+        if name.startswith("PATTER_") or name in ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "TWILIO_PHONE_NUMBER"):
+            monkeypatch.delenv(name)
     for vendor in ("TWILIO", "DEEPGRAM", "OPENAI", "ANTHROPIC", "ELEVENLABS"):
         if "live" not in request.keywords:
             monkeypatch.delenv(f"{vendor}_API_KEY", raising=False)

@@ -114,3 +114,10 @@ async def test_what_is_opened(postgres_url: str, tmp_path: Path) -> None:
         if isinstance(knowledge, SqliteKnowledge):
             knowledge.close()
         await store.close()
+
+
+async def test_an_id_that_postgres_cannot_keep_is_one_that_is_not_there(knowledge: PostgresKnowledge) -> None:
+    await fill(knowledge)
+    assert not await knowledge.remove("\0", agent="a")
+    assert not await knowledge.remove("\ud800", agent="a")
+    assert len(await knowledge.documents(agent="a")) == len(SALON)

@@ -63,8 +63,6 @@ def test_what_is_found_by_name_and_by_id() -> None:
         seen = catalogue(Shelf(HELD))
         await seen.refresh()
         assert seen.agents == (DESK,)
-        assert seen.agent("desk") is seen.agent(DESK.id) is DESK
-        assert seen.agent("nobody") is None
         assert (seen.tools(DESK.id), seen.tools(None), seen.tools("x")) == ((OWN,), (SHADOWED, HOURS), ())
         assert seen.tool(DESK.id, "look_up") is seen.tool(DESK.id, str(OWN.id)) is OWN
         assert seen.tool(DESK.id, str(HOURS.id)) is None

@@ -33,7 +33,6 @@ class Catalogue:
     def __init__(self, store: ToolStore) -> None:
         self._store = store
         self._held = Holdings(-1)
-        self._agents: dict[str, AgentRecord] = {}
         self._tools: dict[str | None, _Tools] = {}
         self._reading: _Reading | None = None
         self._begun = 0
@@ -49,10 +48,6 @@ class Catalogue:
     def agents(self) -> tuple[AgentRecord, ...]:
         """The agents, the oldest first."""
         return self._held.agents
-
-    def agent(self, name_or_id: str) -> AgentRecord | None:
-        """The agent of this id or this name."""
-        return self._agents.get(name_or_id)
 
     def tools(self, agent: str | None) -> tuple[Tool, ...]:
         """The tools of the agent of this id, or of the workspace; the oldest first."""
@@ -126,15 +121,11 @@ class Catalogue:
             reading.over.set()
 
     def _take(self, held: Holdings) -> None:
-        agents: dict[str, AgentRecord] = {}
-        for agent in held.agents:
-            agents.setdefault(agent.id, agent)
-            agents.setdefault(agent.name, agent)
         by_agent: dict[str | None, list[Tool]] = {}
         for tool in held.tools:
             by_agent.setdefault(tool.agent_id, []).append(tool)
         tools = {agent: _Tools.of(own) for agent, own in by_agent.items()}
-        self._held, self._agents, self._tools = held, agents, tools
+        self._held, self._tools = held, tools
 
 
 @dataclass(slots=True)

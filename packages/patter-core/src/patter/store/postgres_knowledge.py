@@ -71,7 +71,10 @@ class PostgresKnowledge:
 
             return database.write(lambda c: passages.remove(c, document_id, agent), tables=passages.TABLES)
 
-        return await self._store.in_thread(remove, is_write=True)
+        try:
+            return await self._store.in_thread(remove, is_write=True)
+        except ConfigError:  # the id is a text that no database can keep, so that it is no document's
+            return False
 
     async def search(self, query: str, *, top_k: int, agent: str = "") -> list[Passage]:
         """The passages of an agent that fit a query best, the best first, at most ``top_k``. Any text is a query."""

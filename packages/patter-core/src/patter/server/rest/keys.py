@@ -74,9 +74,6 @@ class Keys:
             everything = Key(label="env", permissions=frozenset(PERMISSIONS))
             self._keys.append((_digest(_checked(found, _VARIABLE)), everything))
 
-    def __bool__(self) -> bool:
-        return bool(self._keys)
-
     def check(self, presented: str | None) -> Key:
         """The key of this text.
 
