@@ -182,3 +182,11 @@ async def test_the_end_of_the_call_lets_it_understand_the_rest() -> None:
         await line.talk(frames(tones.encode("goodbye")))
     assert line.record.heard == ["goodbye"]
     assert not line.handset.hung_up.is_set()
+
+
+async def test_what_is_played_until_the_line_is_down_is_heard() -> None:
+    async with Running(Line(Wait(0.02))) as line:
+        for frame in frames(tones.encode("thank you very much")):
+            line.handset.exchange(frame)  # more than it has listened to when it hangs up
+        await line.until_hung_up()
+    assert line.record.heard == ["thank you very much"]
