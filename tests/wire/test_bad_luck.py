@@ -20,6 +20,8 @@ from patter.local.exchange import JUNK, Faults, Timings
 from patter.settings import Timing
 
 TO = "+15550100199"
+AT_ONCE = 8
+"""Each has a phone, a network and a callee; where the processor is too busy for so many, other things happen."""
 GOAL = "Book a haircut for tomorrow at three in the afternoon for Maria Lopez."
 
 TALK = scripted(Say("Hello?"), Listen(), Say("Yes, that works. Goodbye."), Wait(30))
@@ -164,13 +166,16 @@ async def live(row: Row) -> Outcome:
 def outcomes() -> Iterator[dict[str, Outcome]]:
     found: dict[str, Outcome] = {}
 
-    async def one(row: Row) -> None:
-        found[row.name] = await live(row)
+    async def one(row: Row, room: anyio.Semaphore) -> None:
+        async with room:
+            found[row.name] = await live(row)
 
     async def everything(_: object) -> None:
+        await live(ROWS[0])  # imports the SDK, and not beside a call that is timed
+        room = anyio.Semaphore(AT_ONCE)
         async with anyio.create_task_group() as tasks:
             for row in ROWS:
-                tasks.start_soon(one, row)
+                tasks.start_soon(one, row, room)
 
     Engine.shared().run_sync(everything)
     yield found

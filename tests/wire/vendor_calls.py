@@ -228,6 +228,9 @@ def run(rows: Sequence[Row]) -> dict[str, Outcome | Exception]:
                 found[row.name] = raised
 
     async def everything(_: object) -> None:
+        vendors = Vendors()
+        for llm in (openai, anthropic):  # an SDK is imported once, for seconds, and not beside a call that is timed
+            await Agent(stt=deepgram(vendors), llm=llm(vendors), tts=elevenlabs(vendors)).start()
         room = anyio.Semaphore(AT_ONCE)
         with _logged() as log:
             async with anyio.create_task_group() as tasks:
