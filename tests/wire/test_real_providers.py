@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncIterator
-from difflib import SequenceMatcher
 from pathlib import Path
 
 import anyio
 import pytest
+from tests.wire.quotes import check_quotes, lateness
 
 from patter import CallResult, DeepgramSTT, ElevenLabsTTS, OpenAILLM, Patter, PatterTool, Twilio
 from patter.local.callee import Callee, DialedCall, PersonaCallee
@@ -29,7 +29,6 @@ REPLIES = [
     "The name is Maria Lopez.",
     "Wonderful, thank you very much, goodbye.",
 ]
-SHORT_WORD_S = 0.2
 TURNS = (
     "Luigi's, good evening.",
     "Gladly, at what time?",
@@ -105,34 +104,6 @@ async def test_a_conversation_of_four_turns_is_quoted_word_for_word(rehearsal: R
     assert min(result.metrics.cost.stt, result.metrics.cost.tts, result.metrics.cost.llm) > 0
 
 
-async def watch_lateness(worst: list[float]) -> None:
-    """Note by how many seconds this loop was late at most."""
-    while True:
-        began = anyio.current_time()
-        await anyio.sleep(0.02)
-        worst[0] = max(worst[0], anyio.current_time() - began - 0.02)
-
-
-def check_words(result: CallResult, rehearsal: Rehearsal, *, late_s: float) -> None:
-    """What was heard is what is written, but for one word after a cut: the carrier plays on until the order arrives.
-
-    Twenty calls, their callees and other tests share two processors. Where the loop was late, the order was, and where
-    the line of this test was late itself, the clock is wrong: by as many words as are said in that time.
-    """
-    call = rehearsal.exchange.calls[result.call_id]
-    late_words = round((late_s + call.record.late_s) / SHORT_WORD_S)
-    assert result.details is not None
-    assert " ".join(line.text for line in result.transcript if line.role == "user") == " ".join(call.said)
-    written = [line.text for line in result.transcript if line.role == "agent"]
-    cuts = sum(turn.interrupted for turn in result.details.turns)
-    changes = SequenceMatcher(None, " ".join(written).split(), " ".join(call.heard).split(), autojunk=False)
-    more = [op for op in changes.get_opcodes() if op[0] != "equal"]
-    for _, a, b, c, d in more:
-        assert b - a <= late_words, ("written, and not heard", late_s, call.record.late_s, written, call.heard)
-        assert d - c <= 1 + late_words, ("heard, and not written", late_s, call.record.late_s, written, call.heard)
-    assert len(more) <= cuts + (late_words > 0)
-
-
 async def test_twenty_at_once_are_quoted_as_heard_though_most_of_them_interrupt(rehearsal: Rehearsal) -> None:
     vendors = rehearsal.vendors
     agent = {
@@ -141,7 +112,6 @@ async def test_twenty_at_once_are_quoted_as_heard_though_most_of_them_interrupt(
         "tts": ElevenLabsTTS("test-key", base_url=vendors.elevenlabs.base_url),
     }
     results: list[CallResult] = []
-    late = [0.0]
     async with PatterTool(phone=phone_in(rehearsal), agent=agent, max_concurrent_calls=20) as tool:
 
         async def call(number: int) -> None:
@@ -149,18 +119,19 @@ async def test_twenty_at_once_are_quoted_as_heard_though_most_of_them_interrupt(
             to = f"+1555010{number:02}{number % 10:02}"
             results.append(await tool.execute(to=to, goal=goal, first_message=GREETING, max_duration_sec=60))
 
-        async with anyio.create_task_group() as watch:
-            watch.start_soon(watch_lateness, late)
-            async with anyio.create_task_group() as tasks:
-                for number in range(20):
-                    tasks.start_soon(call, number)
-            watch.cancel_scope.cancel()
+        async with lateness() as late, anyio.create_task_group() as tasks:
+            for number in range(20):
+                tasks.start_soon(call, number)
     assert [result.status for result in results] == ["completed"] * 20
+    late_words = 0
     for result in results:
-        check_words(result, rehearsal, late_s=late[0])
+        placed = rehearsal.exchange.calls[result.call_id]
+        late_words = max(late_words, late.words(placed))
+        # Beside so many the order to stop comes late in any case.
+        check_quotes(result, placed, max(1, late.words(placed)))
     interrupted = [result for result in results if result.details and any(t.interrupted for t in result.details.turns)]
     # Who interrupts too late finds that everything was said.
-    assert len(interrupted) >= 15 - round(late[0] / SHORT_WORD_S)
+    assert len(interrupted) >= 15 - late_words
 
 
 async def test_a_program_that_is_written_for_the_real_vendors_runs_unchanged(rehearsal: Rehearsal) -> None:
