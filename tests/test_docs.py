@@ -26,8 +26,11 @@ EXCERPTS = ("result = await tool.execute(",)  # names from the block before
 REAL_NAMES = ("Twilio()", "DeepgramSTT(", "OpenAILLM(", "AnthropicLLM(", "ElevenLabsTTS(")
 
 AT_ONCE = 5
-MAKE_WAY = [nice] if (nice := shutil.which("nice")) else []
-"""Calls of other tests, which run meanwhile, need their processor in time."""
+MAKE_WAY = [nice, "-n", "3"] if (nice := shutil.which("nice")) else []
+"""Calls of other tests, which run meanwhile, need their processor in time; these programs have time."""
+TIME_S = 150
+
+pytestmark = pytest.mark.timeout(TIME_S + 20)
 
 TRIED_ELSEWHERE = ("crewai_agent", "llamaindex_agent")
 """By the tests of their adapters, which look closer."""
@@ -53,7 +56,7 @@ def run(code: str, rehearsal: Rehearsal) -> subprocess.CompletedProcess[str]:
     account = rehearsal.env if any(name in code for name in REAL_NAMES) and not is_offline else {}
     environment = {"PATH": os.path.dirname(sys.executable), "HOME": os.environ.get("HOME", "/")} | account
     return subprocess.run(
-        [*MAKE_WAY, sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=50
+        [*MAKE_WAY, sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=TIME_S
     )
 
 
