@@ -71,7 +71,7 @@ demo: $(VENV)/demo.stamp $(VENV)/flite.stamp  ## hear an agent make a phone call
 	$(call timed,$(VENV)/bin/patter demo $(ARGS))
 
 test: $(VENV)/test.stamp $(VENV)/flite.stamp  ## run the tests
-	$(call timed,$(VENV)/bin/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder $(ARGS))
+	$(call timed,$(VENV)/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS))
 
 check: $(VENV)/check.stamp  ## run the linters, the types, the floors and the sizes
 	$(call timed,{ $(VENV)/bin/ruff check && $(VENV)/bin/ruff format --check && $(VENV)/bin/mypy \
