@@ -71,10 +71,9 @@ class PostgresKnowledge:
 
             return database.write(lambda c: passages.remove(c, document_id, agent), tables=passages.TABLES)
 
-        try:
-            return await self._store.in_thread(remove, is_write=True)
-        except ConfigError:  # the id is a text that no database can keep, so that it is no document's
+        if not document_id.isprintable():  # as our ids are; Postgres can keep neither a NUL nor half a character
             return False
+        return await self._store.in_thread(remove, is_write=True)
 
     async def search(self, query: str, *, top_k: int, agent: str = "") -> list[Passage]:
         """The passages of an agent that fit a query best, the best first, at most ``top_k``. Any text is a query."""
